@@ -1,0 +1,1 @@
+"""What is built: Amaranth components. Of :mod:`model` only ``model.spec`` may be imported here."""

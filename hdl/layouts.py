@@ -1,0 +1,181 @@
+"""Layouts and signatures that more than one component shares, made from the specification."""
+
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from model.spec.attention import MacMode, PimSpec, Register
+from model.spec.geometry import BEAT_BYTES
+from model.spec.slice import SliceSpec
+from model.spec.timing import Command
+
+BEAT_WIDTH = 8 * BEAT_BYTES
+"""Bits of one beat of the data bus, one column, one register word."""
+
+
+def request_layout(spec: SliceSpec) -> data.StructLayout:
+    """One access of 32 bytes to one bank."""
+    g = spec.geometry
+    return data.StructLayout({
+        "write": 1,                          # 1: `data` is written; 0: a read
+        "bank": g.bank_width,                # bank number, SID included (ChannelGeometry)
+        "row": range(g.rows),
+        "column": range(g.columns),
+        "data": BEAT_WIDTH,                  # ignored by reads
+    })
+
+
+def response_layout() -> data.StructLayout:
+    """The answer to one access, in the order of the requests of that port."""
+    return data.StructLayout({
+        "write": 1,                          # echo: the data have reached the array
+        "error": 1,                          # no such bank: nothing was read or written
+        "data": BEAT_WIDTH,                  # what a read returned; 0 for a write
+    })
+
+
+class PortSignature(wiring.Signature):
+    """A requester's port of the memory channel.
+
+    Members
+    -------
+    request : ``Out(stream.Signature(request_layout))``
+    response : ``In(stream.Signature(response_layout))``
+        One for every request, in order. May be stalled: the channel then stops issuing.
+    """
+
+    def __init__(self, spec: SliceSpec) -> None:
+        super().__init__({
+            "request": Out(stream.Signature(request_layout(spec))),
+            "response": In(stream.Signature(response_layout())),
+        })
+
+
+def row_pass_layout(spec: SliceSpec) -> data.StructLayout:
+    """One all-bank pass over a row: ACT_ALL, columns 0..last_column by MAC_ALL, PRE_ALL."""
+    g = spec.geometry
+    return data.StructLayout({
+        "row": range(g.rows),
+        "last_column": range(g.columns),
+        "mode": MacMode,
+        "start": 1,                          # column 0 is the first of a block's K (or V)
+        "spacing": 6,                        # clocks between MAC_ALL; at least 1
+        "mask": g.pim_banks,                 # PIM units that take part
+    })
+
+
+def register_request_layout(spec: SliceSpec) -> data.StructLayout:
+    """One transfer of 32 bytes between the data bus and registers of PIM units."""
+    return data.StructLayout({
+        "write": 1,
+        "register": Register,
+        "mask": spec.geometry.pim_banks,     # written: every unit in it; read: exactly one
+        "address": spec.pim.register_address_width,
+        "data": BEAT_WIDTH,
+    })
+
+
+class PimPortSignature(wiring.Signature):
+    """The attention sequencer's port of the memory channel.
+
+    Members
+    -------
+    row_pass : ``Out(stream.Signature(row_pass_layout))``
+        Carried out one after another.
+    pass_done : ``In(1)``
+        For one clock: the oldest unfinished pass has ended, its results are readable.
+    register : ``Out(stream.Signature(register_request_layout))``
+        Accepted when its command is issued; independent of the passes.
+    register_valid, register_data : ``In(1)``, ``In(256)``
+        Data of register reads in order, which cannot be stalled: ``read_latency`` clocks after
+        the read was accepted.
+    """
+
+    def __init__(self, spec: SliceSpec) -> None:
+        super().__init__({
+            "row_pass": Out(stream.Signature(row_pass_layout(spec))),
+            "pass_done": In(1),
+            "register": Out(stream.Signature(register_request_layout(spec))),
+            "register_valid": In(1),
+            "register_data": In(BEAT_WIDTH),
+        })
+
+
+class AttentionConfig(data.StructLayout):
+    """Shape of the attention under way, constant while one runs."""
+
+    def __init__(self, pim: PimSpec) -> None:
+        super().__init__({
+            "last_chunk": range(pim.chunks_max),     # head size / 16 - 1
+            "last_head": range(pim.group_max),       # query heads that share the KV - 1
+        })
+
+
+class PimColumnSignature(wiring.Signature):
+    """What a bank hands to its PIM unit; no back-pressure, as in a DRAM.
+
+    Members
+    -------
+    column_valid, column_data : ``Out(1)``, ``Out(256)``
+        A column of the open row. Not more often than every ``last_head + 1`` clocks.
+    mode, start : ``Out(MacMode)``, ``Out(1)``
+        With ``column_valid``: what to do with it; first column of a block's K or V.
+    write_valid, write_register, write_address, write_data : ``Out``
+        Register write.
+    read_register, read_address : ``Out``
+        Register to be read.
+    read_data : ``In(256)``
+        Its word, one clock later.
+    hazard : ``In(1)``
+        For one clock: a column came too early, or a register in use was written.
+    """
+
+    def __init__(self, pim: PimSpec) -> None:
+        super().__init__({
+            "column_valid": Out(1), "column_data": Out(BEAT_WIDTH),
+            "mode": Out(MacMode), "start": Out(1),
+            "write_valid": Out(1), "write_register": Out(Register),
+            "write_address": Out(pim.register_address_width), "write_data": Out(BEAT_WIDTH),
+            "read_register": Out(Register), "read_address": Out(pim.register_address_width),
+            "read_data": In(BEAT_WIDTH),
+            "hazard": In(1),
+        })
+
+
+def row_command_layout(spec: SliceSpec) -> data.StructLayout:
+    """What the row command bus carries in one clock."""
+    g = spec.geometry
+    return data.StructLayout({"command": Command, "bank": g.bank_width, "row": range(g.rows)})
+
+
+def column_command_layout(spec: SliceSpec) -> data.StructLayout:
+    """What the column command bus carries in one clock."""
+    g = spec.geometry
+    return data.StructLayout({
+        "command": Command,
+        "bank": g.bank_width,                # RD, WR
+        "column": range(g.columns),          # RD, WR, MAC_ALL
+        "mode": MacMode, "start": 1,         # MAC_ALL
+        "mask": g.pim_banks,                 # MAC_ALL, REG_WR, REG_RD
+        "register": Register,                # REG_WR, REG_RD
+        "address": spec.pim.register_address_width,
+    })
+
+
+class CommandSignature(wiring.Signature):
+    """The command buses, as a DRAM and an observer see them.
+
+    Members
+    -------
+    row : ``Out(row_command_layout)``
+    column : ``Out(column_command_layout)``
+    write_data : ``Out(256)``
+        Data of the WR or REG_WR on the column bus in the same clock; it reaches the bank
+        ``write_latency`` clocks later.
+    """
+
+    def __init__(self, spec: SliceSpec) -> None:
+        super().__init__({
+            "row": Out(row_command_layout(spec)),
+            "column": Out(column_command_layout(spec)),
+            "write_data": Out(BEAT_WIDTH),
+        })

@@ -1,0 +1,1 @@
+"""What is true: the specification (``model.spec``) and the golden models (``model.golden``)."""

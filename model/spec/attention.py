@@ -1,0 +1,159 @@
+"""The PIM attention units: parameters, latencies, register addresses and the KV block layout."""
+
+import enum
+from dataclasses import dataclass
+
+from model.spec.errors import SpecError, require_int
+from model.spec.formats import BF16, FP32, FloatFormat
+from model.spec.geometry import BEAT_BYTES
+
+BLOCK_TOKENS = 16
+"""Tokens of a KV block, as in vLLM and the Qwen-Bailian traces (facts.md 1.2)."""
+
+
+class MacMode(enum.IntEnum):
+    """What a PIM bank unit does with a column."""
+
+    DOT = 0     # scores: q . K, adder tree over the lanes
+    AXPY = 1    # outputs: o += p x V, one accumulator a lane
+
+
+class Register(enum.IntEnum):
+    """Register files of a PIM bank unit, as addressed by REG_WR and REG_RD."""
+
+    QUERY = 0     # written: query vectors, address = head * chunks + chunk
+    WEIGHT = 1    # written: softmax weights of a block, address = head
+    RESCALE = 2   # written: one 16-bit right shift a head, all heads in one word, address 0
+    SCORE = 3     # read: FP32 scores of a block, address = head * 2 + half
+    OUTPUT = 4    # read: FP32 outputs, address = (head * chunks + chunk) * 2 + half
+
+
+RESCALE_CLEAR = 0xFFFF
+"""Rescale value that sets the accumulators to zero: the first wave of an attention."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PimSpec:
+    """Parameters of the PIM bank unit, the softmax unit and the merge unit.
+
+    Attributes
+    ----------
+    kv_format : FloatFormat
+        Format of keys, values, queries, weights and outputs.
+    head_size_max : int
+        Largest head size that the registers hold; a multiple of 16, 64 to 256.
+    group_max : int
+        Most query heads that share one read of the KV, 1 to 16.
+    exponent_fraction_bits : int
+        Fraction bits to which the base-2 exponent of a weight is rounded.
+    """
+
+    kv_format: FloatFormat = BF16
+    head_size_max: int = 128
+    group_max: int = 8
+    exponent_fraction_bits: int = 10
+
+    LANES = BEAT_BYTES * 8 // BF16.width        # 16: one column of 16-bit elements a pass
+    ADDER_LATENCY = 2
+    MULTIPLIER_LATENCY = 1
+    SOFTMAX_LANES = 4
+    SCORES_PER_BEAT = BEAT_BYTES * 8 // FP32.width
+
+    def __post_init__(self) -> None:
+        if self.kv_format.width != BF16.width:
+            raise SpecError("kv_format", self.kv_format.name, "a 16-bit format")
+        check_head_size(self.head_size_max, 256, "head_size_max")
+        require_int("group_max", self.group_max, 1, 16)
+        require_int("exponent_fraction_bits", self.exponent_fraction_bits, 8, 14)
+
+    @property
+    def chunks_max(self) -> int:
+        """Most columns of one token's K or V."""
+        return self.head_size_max // self.LANES
+
+    @property
+    def register_address_width(self) -> int:
+        """Bits of a register address; OUTPUT is the largest file."""
+        return (self.group_max * self.chunks_max * 2 - 1).bit_length()
+
+    @property
+    def drain_clocks(self) -> int:
+        """Clocks from the data of a block's last column to its results being readable.
+
+        ``group_max`` passes, operand and product registers, four levels of the adder tree, the
+        accumulator and the result register.
+        """
+        return self.group_max + 1 + self.MULTIPLIER_LATENCY + 5 * self.ADDER_LATENCY + 1
+
+    def column_spacing(self, group: int, all_bank_spacing: int) -> int:
+        """Clocks between two all-bank columns: the DRAM's spacing or ``group`` passes."""
+        return max(all_bank_spacing, group)
+
+
+def check_head_size(head_size: int, maximum: int, name: str = "head_size") -> None:
+    """Raises :class:`SpecError` unless ``head_size`` is a multiple of 16 in 64..``maximum``.
+
+    Below 64 an output accumulator would be needed again before its last addition has ended.
+    """
+    if (not isinstance(head_size, int) or head_size % PimSpec.LANES
+            or not 64 <= head_size <= maximum):
+        raise SpecError(name, head_size, f"a multiple of {PimSpec.LANES} in 64..{maximum}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KvLayout:
+    """Where a head's K and V of one block lie in one bank.
+
+    A block is 16 tokens of one KV head. It takes ``rows`` consecutive rows of one bank: first K,
+    then V, each starting on a row. Within each, token ``t`` takes columns ``t * chunks`` and on,
+    elements in order, little endian, so all columns of an open row are consumed back to back.
+    Blocks ``16 w .. 16 w + 15`` (wave ``w``) lie in the PIM banks 0 .. 15 at the same rows.
+
+    Attributes
+    ----------
+    head_size : int
+        Elements of a head, a multiple of 16 in 64..256.
+    columns : int
+        Columns of a row.
+    """
+
+    head_size: int
+    columns: int = 32
+
+    def __post_init__(self) -> None:
+        check_head_size(self.head_size, 256)
+        require_int("columns", self.columns, 1, 1 << 11)
+
+    @property
+    def chunks(self) -> int:
+        """Columns of one token."""
+        return self.head_size // PimSpec.LANES
+
+    @property
+    def block_columns(self) -> int:
+        """Columns of K (or of V) in a block."""
+        return BLOCK_TOKENS * self.chunks
+
+    @property
+    def half_rows(self) -> int:
+        """Rows that K (or V) takes, the last one perhaps in part."""
+        return -(-self.block_columns // self.columns)
+
+    @property
+    def rows(self) -> int:
+        """Rows of a block, K and V."""
+        return 2 * self.half_rows
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes that a block occupies, padding to whole rows included."""
+        return self.rows * self.columns * BEAT_BYTES
+
+    def row_columns(self, half_row: int) -> int:
+        """Columns in use in row ``half_row`` of K (or of V)."""
+        return min(self.columns, self.block_columns - half_row * self.columns)
+
+    def position(self, *, value: bool, token: int, chunk: int) -> tuple[int, int]:
+        """(row within the block, column) of elements ``16 chunk ..`` of a token's K or V."""
+        index = token * self.chunks + chunk
+        return value * self.half_rows + index // self.columns, index % self.columns

@@ -1,0 +1,1 @@
+"""How the hardware is driven: cocotb benches, drivers, monitors, and the build of simulators."""

