@@ -1,9 +1,11 @@
 """Layouts and signatures that more than one component shares, made from the specification."""
 
+from amaranth import signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from model.spec.attention import MacMode, PimSpec, Register
+from model.spec.attention import BLOCK_TOKENS, MacMode, PimSpec, Register
+from model.spec.formats import FP32
 from model.spec.geometry import BEAT_BYTES
 from model.spec.slice import SliceSpec
 from model.spec.timing import Command
@@ -179,3 +181,56 @@ class CommandSignature(wiring.Signature):
             "column": Out(column_command_layout(spec)),
             "write_data": Out(BEAT_WIDTH),
         })
+
+
+def score_layout(pim: PimSpec) -> data.StructLayout:
+    """Eight FP32 scores of one head: half of a block, blocks of a wave in order."""
+    return data.StructLayout({
+        "head": range(pim.group_max),
+        "data": BEAT_WIDTH,
+        "count": range(pim.SCORES_PER_BEAT + 1),     # valid tokens, from the first lane on
+        "last": 1,                                   # last beat of this wave and head
+        "last_head": 1,                              # of the last head: the wave is complete
+    })
+
+
+def weight_layout(pim: PimSpec) -> data.StructLayout:
+    """The 16 softmax weights of one block and head, in the KV format."""
+    return data.StructLayout({
+        "head": range(pim.group_max),
+        "block": range(BLOCK_TOKENS),                # block of the wave, hence PIM bank
+        "data": BEAT_WIDTH,
+    })
+
+
+class SoftmaxState(data.StructLayout):
+    """What the softmax unit keeps of one head."""
+
+    def __init__(self) -> None:
+        super().__init__({
+            "m": signed(16),            # running maximum
+            "m_before": signed(16),     # the maximum before the last wave
+            "l": FP32.width,            # running sum
+        })
+
+
+class PartHeader(data.StructLayout):
+    """First beat of a partial result; `head size / 8` beats of FP32 outputs follow."""
+
+    def __init__(self) -> None:
+        super().__init__({
+            "m": signed(16),
+            "l": FP32.width,
+            "first": 1,                 # first part of a merge: it is copied
+            "last": 1,                  # last part of a merge: the result follows
+        })
+
+
+def part_layout() -> data.StructLayout:
+    """One beat of a partial result (m, l, o)."""
+    return data.StructLayout({"header": 1, "data": BEAT_WIDTH})
+
+
+def result_layout() -> data.StructLayout:
+    """One beat of an attention output: 16 elements in the KV format, or of a partial result."""
+    return data.StructLayout({"data": BEAT_WIDTH, "last": 1})
