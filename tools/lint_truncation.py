@@ -1,0 +1,147 @@
+"""Assignments that drop bits without saying so, found while the designs are elaborated.
+
+Amaranth truncates ``Signal(4).eq(wider)`` in silence, and its Verilog has explicit slices, so no
+later tool can tell. Written out as ``wider[:4]`` it is a decision, and is not reported. Neither
+are constants that fit nor ``x + 1`` and ``x - 1``, whose carry counters drop on purpose.
+``python -m tools.lint_truncation`` also names the components that no design contains.
+"""
+
+import importlib
+import inspect
+import linecache
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+from amaranth.hdl import Fragment
+from amaranth.hdl._ast import Assign, Const, Operator, SwitchValue, Value
+from amaranth.lib import wiring
+
+from tb.designs import DESIGNS
+
+ROOT = Path(__file__).resolve().parents[1]
+Factory = Callable[[], wiring.Component]
+
+ALLOWED: Mapping[tuple[str, str], str] = {
+    # (file, source line without indentation): why the bits may be dropped
+}
+
+
+@dataclass(frozen=True, order=True)
+class Truncation:
+    """One assignment whose right side is wider than its left side."""
+
+    file: str
+    line: int
+    to_width: int
+    from_width: int
+
+    @property
+    def source(self) -> str:
+        """The source line."""
+        return linecache.getline(self.file, self.line).strip()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """How ``ALLOWED`` names it."""
+        path = Path(self.file)
+        name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
+        return str(name), self.source
+
+    def __str__(self) -> str:
+        return (f"{self.key[0]}:{self.line}: {self.from_width} bits assigned to {self.to_width}: "
+                f"{self.source}")
+
+
+def drops_bits(value: Value, width: int) -> bool:
+    """Whether assigning ``value`` to ``width`` bits loses bits that it may need."""
+    if isinstance(value, Const):
+        return not -(1 << width) // 2 <= value.value < 1 << width
+    if len(value) <= width:
+        return False
+    if isinstance(value, SwitchValue):                      # Mux
+        return any(drops_bits(branch, width) for _, branch in value.cases)
+    if isinstance(value, Operator) and value.operator in ("+", "-") and len(value.operands) == 2:
+        step = value.operands[1]
+        if isinstance(step, Const) and step.value == 1:
+            return len(value) > width + 1
+    return True
+
+
+class Recorder:
+    """What was seen during the elaborations: truncations, and the classes of the components."""
+
+    def __init__(self) -> None:
+        self.truncations: set[Truncation] = set()
+        self.components: set[type] = set()
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Hooks Amaranth for as long as it lasts."""
+        assign, construct = Assign.__init__, wiring.Component.__init__
+
+        def record_assign(statement: Assign, lhs: object, rhs: object, *,
+                          src_loc_at: int = 0) -> None:
+            assign(statement, lhs, rhs, src_loc_at=src_loc_at + 1)
+            if drops_bits(statement.rhs, len(statement.lhs)) and statement.src_loc is not None:
+                file, line = statement.src_loc
+                self.truncations.add(
+                    Truncation(file, line, len(statement.lhs), len(statement.rhs)))
+
+        def record_component(component: wiring.Component, *args: object, **named: object) -> None:
+            self.components.add(type(component))
+            construct(component, *args, **named)
+
+        with (patch.object(Assign, "__init__", record_assign),
+              patch.object(wiring.Component, "__init__", record_component)):
+            yield
+
+    def elaborate(self, factory: Factory) -> None:
+        """Builds a design and elaborates all of it; a warning is an error."""
+        with self.recording(), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            Fragment.get(factory(), None)
+
+    def complaints(self) -> list[str]:
+        """Truncations of our own files that are not allowed, and allowances of none."""
+        ours = [t for t in sorted(self.truncations) if Path(t.file).is_relative_to(ROOT / "hdl")]
+        stale = set(ALLOWED) - {t.key for t in ours}
+        return [str(t) for t in ours if t.key not in ALLOWED] + [
+            f"tools/lint_truncation.py: ALLOWED names a line that is not there: {file}: {line}"
+            for file, line in sorted(stale)]
+
+
+def hardware() -> set[type]:
+    """Every public component class of ``hdl``."""
+    found: set[type] = set()
+    for path in sorted((ROOT / "hdl").glob("**/*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        module = importlib.import_module(name)
+        found.update(c for _, c in inspect.getmembers(module, inspect.isclass)
+                     if issubclass(c, wiring.Component) and c.__module__ == name
+                     and not c.__name__.startswith("_"))
+    return found
+
+
+def not_in_a_design(seen: set[type]) -> list[str]:
+    """One line for each component that no design contains, so that nothing went unchecked."""
+    return [f"{c.__module__}.{c.__name__}: in no design of tb/designs.py, so it is not checked"
+            for c in sorted(hardware() - seen, key=lambda c: (c.__module__, c.__name__))]
+
+
+def lint() -> list[str]:
+    """Everything there is to complain about."""
+    recorder = Recorder()
+    for factory in DESIGNS.values():
+        recorder.elaborate(factory)
+    return recorder.complaints() + not_in_a_design(recorder.components)
+
+
+if __name__ == "__main__":
+    COMPLAINTS = lint()
+    print("\n".join(COMPLAINTS), end="\n" if COMPLAINTS else "")
+    sys.exit(bool(COMPLAINTS))
