@@ -7,6 +7,9 @@ from model.spec.errors import SpecError, require_int
 from model.spec.formats import BF16, FP32, FloatFormat
 from model.spec.geometry import BEAT_BYTES
 
+HEAD_SIZE_MIN = 64
+"""Smallest head size; below it an output accumulator would be needed again too early."""
+
 BLOCK_TOKENS = 16
 """Tokens of a KV block, as in vLLM and the Qwen-Bailian traces (facts.md 1.2)."""
 
@@ -91,13 +94,11 @@ class PimSpec:
 
 
 def check_head_size(head_size: int, maximum: int, name: str = "head_size") -> None:
-    """Raises :class:`SpecError` unless ``head_size`` is a multiple of 16 in 64..``maximum``.
-
-    Below 64 an output accumulator would be needed again before its last addition has ended.
-    """
+    """Raises :class:`SpecError` unless ``head_size`` is a multiple of 16 in 64..``maximum``."""
     if (not isinstance(head_size, int) or head_size % PimSpec.LANES
-            or not 64 <= head_size <= maximum):
-        raise SpecError(name, head_size, f"a multiple of {PimSpec.LANES} in 64..{maximum}")
+            or not HEAD_SIZE_MIN <= head_size <= maximum):
+        raise SpecError(name, head_size,
+                        f"a multiple of {PimSpec.LANES} in {HEAD_SIZE_MIN}..{maximum}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +121,8 @@ class KvLayout:
     head_size: int
     columns: int = 32
 
+    SMALLEST_CHUNKS = HEAD_SIZE_MIN // PimSpec.LANES
+
     def __post_init__(self) -> None:
         check_head_size(self.head_size, 256)
         require_int("columns", self.columns, 1, 1 << 11)
@@ -137,7 +140,12 @@ class KvLayout:
     @property
     def half_rows(self) -> int:
         """Rows that K (or V) takes, the last one perhaps in part."""
-        return -(-self.block_columns // self.columns)
+        return self.rows_for(self.block_columns, self.columns)
+
+    @staticmethod
+    def rows_for(columns: int, row_columns: int) -> int:
+        """Rows that so many columns take."""
+        return -(-columns // row_columns)
 
     @property
     def rows(self) -> int:
