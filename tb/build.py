@@ -35,7 +35,14 @@ TIMESCALE = ("1ns", "1ps")
 # Icarus runs `always @*` for the first time when an input changes, so an output that depends on
 # constants alone stays X (amaranth#594, #1629). Yosys makes every such block depend on one dummy
 # register; giving that register an event at time 0 wakes them all.
-DUMMY_REGISTER = re.compile(r"reg (\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+ )\s*= 0;")
+DUMMY_REGISTER = re.compile(
+    r"reg (\\\$(?:auto\$verilog_backend\.cc:\d+:dump_module\$\d+|wake) )\s*= 0;")
+
+# Where one bit of a signal is constant or copied, and others are conditional, Yosys writes a block
+# of its own for that bit and leaves the dummy out. A constant then has nothing to wake it: it is X
+# in Icarus and 0 in Verilator (ALWNEVER), whatever its value. These blocks get a dummy too.
+BARE_BLOCK = re.compile(r"^  always @\*\n    (.*;)$", re.MULTILINE)
+MODULE_HEADER = re.compile(r"^(module [^;]*;\n)", re.MULTILINE)
 
 
 class BenchFailure(AssertionError):
@@ -104,7 +111,14 @@ def simulator_version(simulator: str) -> str:
 
 def to_verilog(component: wiring.Component, name: str) -> str:
     """Verilog of a component; the same bytes in every run and on every machine."""
-    return verilog.convert(component, name=name, emit_src=False)
+    text = verilog.convert(component, name=name, emit_src=False)
+    return "endmodule".join(_mended(module) for module in text.split("endmodule"))
+
+
+def _mended(module: str) -> str:
+    mended, blocks = BARE_BLOCK.subn(
+        r"  always @* begin\n    if (\\$wake ) begin end\n    \1\n  end", module)
+    return MODULE_HEADER.sub(r"\1  reg \\$wake  = 0;\n", mended, count=1) if blocks else module
 
 
 def _ports(component: wiring.Component) -> dict[str, Flow]:

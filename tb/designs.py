@@ -8,5 +8,12 @@ from collections.abc import Callable, Mapping
 
 from amaranth.lib import wiring
 
+from hdl.floating import Adder, KvRound, Product
+from model.spec.formats import BF16, FP16
+
 DESIGNS: Mapping[str, Callable[[], wiring.Component]] = {
+    "product": lambda: Product(FP16),
+    "adder": Adder,
+    "kv_round": lambda: KvRound(BF16),
 }
+"""Name of the Verilog module -> what builds the component."""

@@ -2,7 +2,8 @@
 
 Amaranth truncates ``Signal(4).eq(wider)`` in silence, and its Verilog has explicit slices, so no
 later tool can tell. Written out as ``wider[:4]`` it is a decision, and is not reported. Neither
-are constants that fit nor ``x + 1`` and ``x - 1``, whose carry counters drop on purpose.
+are constants that fit, nor a one-bit step such as ``x + 1`` and ``x - taken``, whose carry counters
+drop on purpose.
 ``python -m tools.lint_truncation`` also names the components that no design contains.
 """
 
@@ -65,10 +66,12 @@ def drops_bits(value: Value, width: int) -> bool:
         return False
     if isinstance(value, SwitchValue):                      # Mux
         return any(drops_bits(branch, width) for _, branch in value.cases)
-    if isinstance(value, Operator) and value.operator in ("+", "-") and len(value.operands) == 2:
-        step = value.operands[1]
-        if isinstance(step, Const) and step.value == 1:
-            return len(value) > width + 1
+    if isinstance(value, Operator) and len(value.operands) == 2:
+        left, right = value.operands
+        if value.operator in ("+", "-") and len(right) == 1:           # a step of a counter
+            return len(left) > width
+        if value.operator == "<<" and isinstance(right, Const):        # not the widest shift
+            return len(left) + right.value > width
     return True
 
 
