@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hdl.axi_lite import DATA_WIDTH, AccessSignature
+from hdl.axi_lite import DATA_WIDTH, AxiLiteSignature, AxiLiteTarget
 from model.spec.registers import (
     ADDRESS_WIDTH,
     COUNTERS,
@@ -30,10 +30,11 @@ def register_layout(register: RegisterSpec) -> data.Layout:
 
 
 class Registers(wiring.Component):
-    """Registers, error bits, start pulses and the wave table, one access a clock.
+    """Registers, error bits, start pulses and the wave table, behind AXI4-Lite.
 
-    Writes to read-only registers, accesses that are not aligned to a word and addresses without a
-    register are refused and change nothing. Bytes whose strobe is 0 keep their value.
+    One read and one write every two clocks. Writes to read-only registers, accesses that are not
+    aligned to a word and addresses without a register are refused and change nothing. Bytes whose
+    strobe is 0 keep their value.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ class Registers(wiring.Component):
 
     Members
     -------
-    access : ``In(AccessSignature(ADDRESS_WIDTH))``
+    bus : ``In(AxiLiteSignature(ADDRESS_WIDTH))``
     scale, context, move_rows : ``Out(32)``
     shape, move_source, move_destination : ``Out`` of the register's fields
     start_attend, start_move : ``Out(1)``
@@ -60,7 +61,7 @@ class Registers(wiring.Component):
         fields = {name: Out(register_layout(self._map[name]))
                   for name in ("shape", "move_source", "move_destination")}
         super().__init__({
-            "access": In(AccessSignature(ADDRESS_WIDTH)),
+            "bus": In(AxiLiteSignature(ADDRESS_WIDTH)),
             "scale": Out(DATA_WIDTH), "context": Out(DATA_WIDTH), "move_rows": Out(DATA_WIDTH),
             **fields,
             "start_attend": Out(1), "start_move": Out(1),
@@ -72,7 +73,9 @@ class Registers(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        access = self.access
+        m.submodules.target = target = AxiLiteTarget(ADDRESS_WIDTH)
+        wiring.connect(m, wiring.flipped(self.bus), target.bus)
+        access = target.access
         mask = Cat(bit.replicate(8) for bit in access.write_strobe)
         written = Signal(DATA_WIDTH)
         error = Signal(len(ERRORS))
@@ -91,17 +94,18 @@ class Registers(wiring.Component):
 
         with m.If(access.write & self._aligned(access.write_address)):
             with m.Switch(access.write_address[WORD_ADDRESS]):
-                self._elaborate_writes(m, written, mask)
+                self._elaborate_writes(m, access, written, mask)
                 with m.Case(self._word("error")):
                     m.d.comb += [access.write_ok.eq(1), cleared.eq(written[:len(ERRORS)])]
                 with m.Case(*self._table()):
-                    whole = access.write_strobe.all()        # an entry is written as a whole
-                    m.d.comb += [access.write_ok.eq(whole), store.en.eq(whole)]
+                    # An entry is written as a whole, and must be a row that exists.
+                    good = access.write_strobe.all() & (written < self._spec.geometry.rows)
+                    m.d.comb += [access.write_ok.eq(good), store.en.eq(good)]
                 with m.Default():
                     m.d.comb += access.write_ok.eq(0)
         with m.If(self._aligned(access.read_address)):
             with m.Switch(access.read_address[WORD_ADDRESS]):
-                self._elaborate_reads(m, error)
+                self._elaborate_reads(m, access, error)
                 with m.Case(*self._table()):
                     m.d.comb += [access.read_ok.eq(1), access.read_data.eq(show.data)]
                 with m.Default():
@@ -125,8 +129,9 @@ class Registers(wiring.Component):
         return {r.name: Value.cast(getattr(self, r.name)) for r in self._map.registers
                 if r.access is Access.RW and r.count == 1}
 
-    def _elaborate_writes(self, m: Module, written: Signal, mask: Value) -> None:
-        ok = self.access.write_ok
+    def _elaborate_writes(self, m: Module, access: wiring.PureInterface, written: Signal,
+                          mask: Value) -> None:
+        ok = access.write_ok
         for name, register in self._writable().items():
             defined = self._defined(self._map[name])
             with m.Case(self._word(name)):
@@ -143,7 +148,7 @@ class Registers(wiring.Component):
             return (1 << DATA_WIDTH) - 1
         return sum((1 << f.width) - 1 << f.low for f in register.fields)
 
-    def _elaborate_reads(self, m: Module, error: Signal) -> None:
+    def _elaborate_reads(self, m: Module, access: wiring.PureInterface, error: Signal) -> None:
         values: dict[str, Value | int] = {
             "identifier": IDENTIFIER,
             "capabilities": capabilities(self._spec),
@@ -155,4 +160,4 @@ class Registers(wiring.Component):
         }
         for name, value in values.items():
             with m.Case(self._word(name)):
-                m.d.comb += [self.access.read_ok.eq(1), self.access.read_data.eq(value)]
+                m.d.comb += [access.read_ok.eq(1), access.read_data.eq(value)]
