@@ -1,0 +1,415 @@
+"""The PIM unit of one bank: 16 lanes that consume the columns of an open row as they are read.
+
+A *pass* is one column with one query head. Its way, in clocks from the column's arrival at head 0::
+
+    0     1         2                  4   6   8   10                 12
+    fetch operands  products | level 0   1   2   3   score accumulator  SCORE      (dot)
+                    products + OUTPUT    OUTPUT                                    (axpy)
+"""
+
+from dataclasses import dataclass
+
+from amaranth import C, Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.floating import Adder, Product
+from hdl.layouts import AttentionConfig, PimColumnSignature
+from hdl.register_files import OperandFile, OutputFile, ScoreFile, lanes_layout
+from model.spec.attention import BLOCK_TOKENS, MacMode, PimSpec, Register
+from model.spec.formats import FP32
+
+MINUS_ZERO = 1 << FP32.width - 1
+"""The number that added to any other, either zero included, changes nothing."""
+
+
+class PassLayout(data.StructLayout):
+    """What one pass is about; travels with it down the pipeline."""
+
+    def __init__(self, pim: PimSpec) -> None:
+        super().__init__({
+            "mode": MacMode,
+            "head": range(pim.group_max),
+            "token": range(BLOCK_TOKENS),
+            "address": range(pim.group_max * pim.chunks_max),   # head * chunks + chunk
+            "first": 1, "last": 1,                              # chunk of the token
+        })
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A pass at one clock of the pipeline. ``about`` keeps its value while ``valid`` is low."""
+
+    valid: Value
+    about: data.View
+
+    @property
+    def dot(self) -> Value:
+        """A valid pass of scores."""
+        return self.valid & (self.about.mode == MacMode.DOT)
+
+    @property
+    def axpy(self) -> Value:
+        """A valid pass of outputs."""
+        return self.valid & (self.about.mode == MacMode.AXPY)
+
+
+def delayed(m: Module, stage: Stage, clocks: int) -> list[Stage]:
+    """The stage and its copies 1, 2, ... ``clocks`` later."""
+    stages = [stage]
+    for n in range(1, clocks + 1):
+        valid = Signal(name=f"valid_{n}")
+        about = Signal(stage.about.shape(), name=f"pass_{n}")
+        m.d.sync += valid.eq(stages[-1].valid)
+        with m.If(stages[-1].valid):
+            m.d.sync += about.eq(stages[-1].about)
+        stages.append(Stage(valid, about))
+    return stages
+
+
+class PassSequencer(wiring.Component):
+    """Turns a column into passes for heads 0..last_head, the first in the same clock.
+
+    Parameters
+    ----------
+    pim : PimSpec
+
+    Members
+    -------
+    config : ``In(AttentionConfig)``
+    column_valid, mode, start : ``In``
+        As in :class:`hdl.layouts.PimColumnSignature`.
+    valid, o : ``Out(1)``, ``Out(PassLayout)``
+        A pass.
+    early : ``Out(1)``
+        A column came while passes of the one before are pending, or in the clock after it.
+    """
+
+    config: data.View
+    column_valid: Signal
+    mode: Signal
+    start: Signal
+    valid: Signal
+    o: data.View
+    early: Signal
+
+    def __init__(self, pim: PimSpec) -> None:
+        self.pim = pim
+        super().__init__({
+            "config": In(AttentionConfig(pim)),
+            "column_valid": In(1), "mode": In(MacMode), "start": In(1),
+            "valid": Out(1), "o": Out(PassLayout(pim)), "early": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        o, last_chunk = self.o, self.config.last_chunk
+
+        chunk, token = Signal(range(self.pim.chunks_max)), Signal(range(BLOCK_TOKENS))
+        this_chunk = Mux(self.start, 0, chunk)
+        this_token = Mux(self.start, 0, token)
+        ends_token = this_chunk == last_chunk
+        with m.If(self.column_valid):
+            m.d.sync += [
+                chunk.eq(Mux(ends_token, 0, this_chunk + 1)[:len(chunk)]),
+                token.eq((this_token + ends_token)[:len(token)]),
+            ]
+
+        pending, recent, following = Signal(), Signal(), Signal(PassLayout(self.pim))
+        m.d.comb += [self.valid.eq(self.column_valid | pending), o.eq(following)]
+        with m.If(self.column_valid):
+            m.d.comb += [
+                o.mode.eq(self.mode), o.head.eq(0), o.token.eq(this_token),
+                o.address.eq(this_chunk), o.first.eq(this_chunk == 0), o.last.eq(ends_token),
+            ]
+        m.d.sync += recent.eq(self.column_valid)
+        m.d.comb += self.early.eq(self.column_valid & (pending | recent))
+        with m.If(self.valid):
+            m.d.sync += [
+                pending.eq(o.head != self.config.last_head),
+                following.eq(o),
+                following.head.eq(o.head + 1),
+                following.address.eq((o.address + last_chunk + 1)[:len(following.address)]),
+            ]
+        return m
+
+
+class LaneArray(wiring.Component):
+    """Sixteen products of a column with a query chunk, or with one weight; one clock.
+
+    Parameters
+    ----------
+    pim : PimSpec
+
+    Members
+    -------
+    en, mode, token : ``In``
+        A pass.
+    column, query, weight : ``In(lanes_layout)``
+        Its operands: in dot mode lane by lane, in axpy mode the weight of ``token`` in all lanes.
+    products : ``Out(lanes_layout)``
+        FP32. A weight of 0 gives +0 whatever the column holds.
+    """
+
+    en: Signal
+    mode: Signal
+    token: Signal
+    column: data.View
+    query: data.View
+    weight: data.View
+    products: data.View
+
+    def __init__(self, pim: PimSpec) -> None:
+        self.pim = pim
+        lanes = lanes_layout(pim, pim.kv_format.width)
+        super().__init__({
+            "en": In(1), "mode": In(MacMode), "token": In(range(BLOCK_TOKENS)),
+            "column": In(lanes), "query": In(lanes), "weight": In(lanes),
+            "products": Out(lanes_layout(pim, FP32.width)),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        axpy = self.mode == MacMode.AXPY
+        weight = Signal(self.pim.kv_format.width)
+        weightless = Signal()
+        m.d.comb += [
+            weight.eq(self.weight[self.token]),
+            weightless.eq(axpy & ~weight[:-1].any()),
+        ]
+        for lane in range(self.pim.LANES):
+            m.submodules[f"product_{lane}"] = product = Product(self.pim.kv_format)
+            m.d.comb += [
+                product.en.eq(self.en),
+                product.clear.eq(weightless),
+                product.a.eq(Mux(axpy, weight, self.query[lane])),
+                product.b.eq(self.column[lane]),
+                self.products[lane].eq(product.o),
+            ]
+        return m
+
+
+class AdderArray(wiring.Component):
+    """Sixteen adders: a tree of fifteen and an accumulator, or one a lane.
+
+    Two clocks from ``products`` to ``sums``; ten, of which eight in the tree, to ``score``.
+
+    Parameters
+    ----------
+    pim : PimSpec
+
+    Members
+    -------
+    mode : ``In(MacMode)``
+        Mode of the products; must not change while sums of the other mode are under way.
+    en : ``In(6)``
+        Per adder latency after the products of a pass: levels 0 to 3 of the tree and the
+        accumulator in dot mode; the topmost bit all adders in axpy mode.
+    products, accumulators : ``In(lanes_layout)``
+        Addends in axpy mode; in dot mode ``products`` go into the tree.
+    partial : ``In(32)``
+        Second addend of the accumulator in dot mode.
+    sums : ``Out(lanes_layout)``
+        In axpy mode ``products + accumulators``, lane by lane.
+    score : ``Out(32)``
+        In dot mode the sum of the tree plus ``partial``.
+    """
+
+    mode: Signal
+    en: data.View
+    products: data.View
+    accumulators: data.View
+    partial: Signal
+    sums: data.View
+    score: Signal
+
+    def __init__(self, pim: PimSpec) -> None:
+        self.pim = pim
+        lanes = lanes_layout(pim, FP32.width)
+        self.levels = (pim.LANES - 1).bit_length()
+        super().__init__({
+            "mode": In(MacMode),
+            "en": In(data.StructLayout({"levels": self.levels, "score": 1, "lanes": 1})),
+            "products": In(lanes), "accumulators": In(lanes), "partial": In(FP32.width),
+            "sums": Out(lanes), "score": Out(FP32.width),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        adders = [Adder() for _ in range(self.pim.LANES)]
+        for lane, adder in enumerate(adders):
+            m.submodules[f"adder_{lane}"] = adder
+            m.d.comb += self.sums[lane].eq(adder.o)
+        m.d.comb += self.score.eq(adders[-1].o)
+
+        # In dot mode: what each adder adds, and when. A level takes neighbours of the one before.
+        dot: list[tuple[Value, Value, Value]] = []
+        level = [Value.cast(self.products[lane]) for lane in range(self.pim.LANES)]
+        for depth in range(self.levels):
+            outputs = adders[len(dot):len(dot) + len(level) // 2]
+            dot += [(self.en.levels[depth], a, b)
+                    for a, b in zip(level[::2], level[1::2], strict=True)]
+            level = [adder.o for adder in outputs]
+        dot.append((self.en.score, level[0], self.partial))
+
+        for lane, (adder, (en, a, b)) in enumerate(zip(adders, dot, strict=True)):
+            with m.If(self.mode == MacMode.DOT):
+                m.d.comb += [adder.en.eq(en), adder.a.eq(a), adder.b.eq(b)]
+            with m.Else():
+                m.d.comb += [adder.en.eq(self.en.lanes), adder.a.eq(self.products[lane]),
+                             adder.b.eq(self.accumulators[lane])]
+        return m
+
+
+class PimBank(wiring.Component):
+    """The PIM unit of a bank: dot and axpy passes over columns, one pass a clock.
+
+    A column is processed for heads 0..last_head in that many clocks; it may come every
+    ``last_head + 1`` clocks, but not more often than every second. The results of a block are
+    readable ``PimSpec.drain_clocks`` clocks after its last column. Chunk and token are counted
+    from the column with ``start``, over gaps and row changes of any length. Columns of one mode
+    must wait until the passes of the other have drained. OUTPUT cannot be read while axpy passes
+    are in flight. Arithmetic as in docs/numerics.md, points 1, 2, 7 and 8.
+
+    Parameters
+    ----------
+    pim : PimSpec
+
+    Members
+    -------
+    bank : ``In(PimColumnSignature)``
+        ``hazard`` comes one clock after its cause: a column too early for the one before or for
+        the other mode, or a write of an operand that passes under way are about to use. Writes of
+        SCORE and OUTPUT are ignored, the other registers read as 0.
+    config : ``In(AttentionConfig)``
+        Constant from the first column of an attention until it has drained.
+    """
+
+    bank: wiring.PureInterface
+    config: data.View
+
+    def __init__(self, pim: PimSpec) -> None:
+        self.pim = pim
+        super().__init__({
+            "bank": In(PimColumnSignature(pim)),
+            "config": In(AttentionConfig(pim)),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        pim, bank = self.pim, self.bank
+        m.submodules.sequencer = sequencer = PassSequencer(pim)
+        m.submodules.operands = operands = OperandFile(pim)
+        m.submodules.lanes = lanes = LaneArray(pim)
+        m.submodules.adders = adders = AdderArray(pim)
+        m.submodules.scores = scores = ScoreFile(pim)
+        m.submodules.outputs = outputs = OutputFile(pim)
+
+        m.d.comb += [
+            sequencer.config.eq(self.config),
+            sequencer.column_valid.eq(bank.column_valid),
+            sequencer.mode.eq(bank.mode),
+            sequencer.start.eq(bank.start),
+        ]
+        fetched = 1                                          # clocks from the column, head 0
+        multiplied = fetched + pim.MULTIPLIER_LATENCY
+        summed = multiplied + pim.ADDER_LATENCY              # axpy
+        treed = multiplied + adders.levels * pim.ADDER_LATENCY
+        scored = treed + pim.ADDER_LATENCY
+        at = delayed(m, Stage(sequencer.valid, sequencer.o), scored)
+
+        column = Signal.like(lanes.column)
+        with m.If(bank.column_valid):
+            m.d.sync += column.eq(bank.column_data)
+        m.d.comb += [
+            operands.write_valid.eq(bank.write_valid),
+            operands.write_register.eq(bank.write_register),
+            operands.write_address.eq(bank.write_address),
+            operands.write_data.eq(bank.write_data),
+            operands.query_en.eq(at[0].dot),
+            operands.query_address.eq(at[0].about.address),
+            operands.weight_en.eq(at[0].axpy),
+            operands.weight_head.eq(at[0].about.head),
+            operands.rescale_head.eq(at[multiplied].about.head),
+
+            lanes.en.eq(at[fetched].valid),
+            lanes.mode.eq(at[fetched].about.mode),
+            lanes.token.eq(at[fetched].about.token),
+            lanes.column.eq(column),
+            lanes.query.eq(operands.query),
+            lanes.weight.eq(operands.weight),
+
+            adders.mode.eq(at[multiplied].about.mode),
+            adders.en.levels.eq(Cat(
+                at[multiplied + n * pim.ADDER_LATENCY].dot for n in range(adders.levels))),
+            adders.en.score.eq(at[treed].dot),
+            adders.en.lanes.eq(at[multiplied].axpy),
+            adders.products.eq(lanes.products),
+            adders.accumulators.eq(outputs.accumulators),
+        ]
+        self._keep_results(m, scores, outputs, adders, operands.rescale,
+                           fetched=at[fetched], multiplied=at[multiplied], summed=at[summed],
+                           treed=at[treed], scored=at[scored])
+        self._read(m, scores, outputs)
+        self._watch(m, sequencer.early, at, multiplied)
+        return m
+
+    def _keep_results(self, m: Module, scores: ScoreFile, outputs: OutputFile, adders: AdderArray,
+                      shift: Signal, *, fetched: Stage, multiplied: Stage, summed: Stage,
+                      treed: Stage, scored: Stage) -> None:
+        """Closes both accumulation loops."""
+        # Chunks of one head may follow each other at the adder's latency, before the sum is stored.
+        just_summed = scored.dot & (scored.about.head == treed.about.head)
+        m.d.comb += [
+            scores.head.eq(treed.about.head),
+            adders.partial.eq(Mux(treed.about.first, MINUS_ZERO,
+                                  Mux(just_summed, adders.score, scores.partial))),
+            scores.en.eq(scored.dot),
+            scores.write_head.eq(scored.about.head),
+            scores.token.eq(scored.about.token),
+            scores.last.eq(scored.about.last),
+            scores.sum.eq(adders.score),
+
+            outputs.en.eq(fetched.axpy),
+            outputs.address.eq(fetched.about.address),
+            outputs.shift.eq(Mux(multiplied.about.token == 0, shift, C(0, len(shift)))),
+            outputs.write_en.eq(summed.axpy),
+            outputs.write_address.eq(summed.about.address),
+            outputs.sums.eq(adders.sums),
+        ]
+
+    def _read(self, m: Module, scores: ScoreFile, outputs: OutputFile) -> None:
+        """Register reads."""
+        bank = self.bank
+        selected = Signal(Register)
+        m.d.sync += selected.eq(bank.read_register)
+        m.d.comb += [
+            scores.read_en.eq(bank.read_register == Register.SCORE),
+            scores.read_address.eq(bank.read_address),
+            outputs.read_en.eq(bank.read_register == Register.OUTPUT),
+            outputs.read_address.eq(bank.read_address),
+        ]
+        with m.Switch(selected):
+            with m.Case(Register.SCORE):
+                m.d.comb += bank.read_data.eq(scores.read_data)
+            with m.Case(Register.OUTPUT):
+                m.d.comb += bank.read_data.eq(outputs.read_data)
+            with m.Default():
+                m.d.comb += bank.read_data.eq(0)
+
+    def _watch(self, m: Module, early: Signal, at: list[Stage], multiplied: int) -> None:
+        """Finds uses that break the contract."""
+        bank = self.bank
+        other_mode = Cat(stage.valid & (stage.about.mode != bank.mode) for stage in at[1:]).any()
+        dot = Cat(stage.dot for stage in at[:multiplied + 1]).any()
+        axpy = Cat(stage.axpy for stage in at[:multiplied + 1]).any()
+        overwritten = Signal()
+        with m.Switch(bank.write_register):
+            with m.Case(Register.QUERY):
+                m.d.comb += overwritten.eq(dot)
+            with m.Case(Register.WEIGHT, Register.RESCALE):
+                m.d.comb += overwritten.eq(axpy)
+            with m.Default():
+                m.d.comb += overwritten.eq(0)
+        m.d.sync += bank.hazard.eq(early | (bank.column_valid & other_mode)
+                                   | (bank.write_valid & overwritten))
