@@ -122,7 +122,8 @@ class Dma(wiring.Component):
             store.data.eq(response.p.data),
             store.en.eq(response.valid & ~response.p.write),
             fetch.addr.eq(upcoming[:len(fetch.addr)]),
-            self.port.request.p.data.eq(fetch.data),
+            # A read shows no data: a stalled request must not change as answers come in.
+            self.port.request.p.data.eq(Mux(self.port.request.p.write, fetch.data, 0)),
         ]
         m.d.sync += loaded.eq(received > upcoming)
         return loaded
