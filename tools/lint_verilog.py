@@ -20,6 +20,8 @@ WAIVED: Mapping[tuple[str, str], str] = {
     ("UNUSEDSIGNAL", "*"): "Amaranth names every field of a structure, read or not",
     ("CASEINCOMPLETE", "*"): "Yosys assigns the default before the case",
     ("CASEOVERLAP", "*"): "Amaranth's Switch takes the first pattern that matches",
+    ("UNSIGNED", "*"): "the first turn of a Python loop compares with 0",
+    ("VARHIDDEN", "*"): "Amaranth names the array of a memory after its instance",
     ("DECLFILENAME", "*"): "one file holds all the modules of a design",
     ("PROCASSINIT", "*"): "registers have their reset value at time 0 too",
 }

@@ -1,0 +1,82 @@
+"""The generated Verilog: the same bytes in every run, and nothing in it that never wakes up."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from amaranth import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from tb.build import DUMMY_REGISTER, to_verilog
+from tb.designs import DESIGNS
+from tools import lint_verilog
+
+ROOT = Path(__file__).resolve().parents[1]
+DIGESTS = """
+import hashlib
+from tb.build import to_verilog
+from tb.designs import DESIGNS
+for name, factory in DESIGNS.items():
+    print(name, hashlib.sha256(to_verilog(factory(), name).encode()).hexdigest())
+"""
+BENCH = """
+module bench;
+  reg [1:0] i = 0;
+  wire [2:0] o;
+  mixed dut (.i(i), .o(o));
+  initial begin
+    #1 $display("%b", o);
+    i = 3;
+    #1 $display("%b", o);
+  end
+endmodule
+"""
+
+
+def test_two_processes_generate_the_same_bytes(tmp_path: Path) -> None:
+    outputs = [subprocess.run([sys.executable, "-c", DIGESTS], cwd=cwd, check=True, text=True,
+                              env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+                              capture_output=True).stdout
+               for seed, cwd in (("1", ROOT), ("2", tmp_path))]
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0].splitlines()) == len(DESIGNS) > 0
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_verilator_finds_nothing_to_complain_about(name: str, tmp_path: Path) -> None:
+    assert not lint_verilog.lint(name, to_verilog(DESIGNS[name](), name), tmp_path)
+
+
+class Mixed(wiring.Component):
+    """A constant bit beside conditional ones, which Yosys drives from a block of its own."""
+
+    def __init__(self) -> None:
+        super().__init__({"i": In(2), "o": Out(3)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.comb += self.o[0].eq(1)
+        with m.If(self.i[0]):
+            m.d.comb += self.o[1:].eq(self.i)
+        return m
+
+
+def test_a_constant_bit_beside_conditional_ones_is_driven_from_the_start(tmp_path: Path) -> None:
+    text = to_verilog(Mixed(), "mixed")
+    assert not lint_verilog.lint("mixed", text, tmp_path)      # ALWNEVER if it were never driven
+    source, binary = tmp_path / "icarus.v", tmp_path / "icarus.vvp"
+    source.write_text(DUMMY_REGISTER.sub(r"reg \1; initial #0 \1= 0;", text) + BENCH)
+    subprocess.run(["iverilog", "-g2012", "-s", "bench", "-o", binary, source], check=True)
+    shown = subprocess.run(["vvp", "-n", binary], check=True, capture_output=True, text=True).stdout
+    assert shown.split() == ["001", "111"]
+
+
+def test_no_combinational_block_lacks_the_register_that_wakes_it() -> None:
+    for name in ("mixed", *DESIGNS):
+        text = to_verilog(DESIGNS.get(name, Mixed)(), name)
+        blocks = re.findall(r"always @\*([^;]*?begin end)?", text)
+        assert all(blocks), f"{name}: a block without a register that wakes it"
