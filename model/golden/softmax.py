@@ -1,0 +1,108 @@
+"""The online softmax of docs/numerics.md, points 3 to 6, in NumPy: one wave after another."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from model.golden.floats import DTYPES, add, product, rescale
+from model.spec.attention import BLOCK_TOKENS, RESCALE_CLEAR, PimSpec
+from model.spec.formats import FloatFormat
+
+INTEGER_BITS = 14
+"""An exponent is clamped to 2^14 in either direction."""
+
+
+def exponents(scores: ArrayLike, scale: np.float32, fraction_bits: int) -> NDArray[np.int64]:
+    """``X``: base-2 exponents of the scores as integers in units of ``2^-fraction_bits``."""
+    t = product(np.asarray(scores, np.float32), scale).astype(np.float64)
+    limit = 1 << INTEGER_BITS + fraction_bits
+    nearest = np.rint(np.where(np.isnan(t), -np.inf, t) * 2.0 ** fraction_bits)
+    return np.clip(nearest, -limit, limit - 1).astype(np.int64)
+
+
+def weights(x: ArrayLike, m: ArrayLike, fraction_bits: int, fmt: FloatFormat) -> NDArray[Any]:
+    """``p``: softmax weights for exponents ``x`` under the maximum ``m``, in the KV format."""
+    distance = np.asarray(x, np.int64) - np.asarray(m, np.int64) * (1 << fraction_bits)
+    exact = np.exp2(distance.astype(np.float64) / 2.0 ** fraction_bits)
+    with np.errstate(under="ignore"):
+        rounded = exact.astype(DTYPES[fmt])
+    return np.where(rounded.astype(np.float64) < 2.0 ** fmt.exponent_min,
+                    DTYPES[fmt].type(0), rounded)
+
+
+def wave_sum(p: NDArray[Any]) -> NDArray[np.float32]:
+    """Sum of the weights of a wave, ``p[head, block, token]``, in the stated order."""
+    tokens = p.astype(np.float32).reshape(p.shape[0], -1)
+    quads = add(add(tokens[:, 0::4], tokens[:, 1::4]), add(tokens[:, 2::4], tokens[:, 3::4]))
+    accumulators = np.zeros((2, p.shape[0]), np.float32)
+    for index in range(quads.shape[1]):
+        turn = index % 2
+        accumulators[turn] = add(accumulators[turn], quads[:, index])
+    return add(accumulators[0], accumulators[1])
+
+
+@dataclass(frozen=True)
+class Wave:
+    """What one wave yields.
+
+    Attributes
+    ----------
+    weights : array [head, block, token]
+        In the KV format; 0 behind the last token.
+    rescale : array [head] of int
+        How far the accumulators of each head are to be scaled down; ``RESCALE_CLEAR`` at first.
+    nan : bool
+        A valid score was NaN.
+    """
+
+    weights: NDArray[Any]
+    rescale: NDArray[np.int64]
+    nan: bool
+
+
+class OnlineSoftmax:
+    """Running maximum ``m`` and sum ``l`` of the heads that share the KV.
+
+    Parameters
+    ----------
+    heads : int
+        Query heads.
+    scale : float32
+        Greater than 0.
+    spec : PimSpec
+        Formats.
+
+    Attributes
+    ----------
+    m, m_before : array [head] of int
+        The maximum, and the one before the last wave; 0 if there was none.
+    l : array [head] of float32
+        The sum.
+    """
+
+    def __init__(self, heads: int, scale: np.float32, spec: PimSpec) -> None:
+        self.scale, self.spec = np.float32(scale), spec
+        self.m = np.zeros(heads, np.int64)
+        self.m_before = np.zeros(heads, np.int64)
+        self.l = np.zeros(heads, np.float32)
+        self.first = True
+
+    def wave(self, scores: NDArray[np.float32], tokens: int) -> Wave:
+        """Takes the scores of one wave, ``[head, block, token]``, the first ``tokens`` valid."""
+        heads, blocks, _ = scores.shape
+        fraction_bits = self.spec.exponent_fraction_bits
+        valid = np.arange(blocks * BLOCK_TOKENS).reshape(blocks, BLOCK_TOKENS) < tokens
+        x = exponents(scores, self.scale, fraction_bits)
+        top = (x[:, valid] >> fraction_bits).max(axis=1)
+        m = top if self.first else np.maximum(self.m, top)
+        shift = m - self.m
+        p = np.where(valid, weights(x, m[:, None, None], fraction_bits, self.spec.kv_format),
+                     DTYPES[self.spec.kv_format].type(0))
+        before = np.zeros(heads, np.float32) if self.first else rescale(self.l, shift)
+        self.l = add(before, wave_sum(p))
+        self.m_before, self.m = self.m, m
+        rescales = np.full(heads, RESCALE_CLEAR) if self.first else shift
+        self.first = False
+        return Wave(p, rescales, bool(np.isnan(scores[:, valid]).any()))

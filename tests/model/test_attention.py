@@ -1,0 +1,119 @@
+"""The golden attention against float64 softmax attention."""
+
+import numpy as np
+import pytest
+
+from model.golden.attention import attend, bank_parts
+from model.golden.floats import DTYPES
+from model.golden.merge import finalize, merge
+from model.spec.attention import PimSpec
+from model.spec.errors import SpecError
+from model.spec.formats import BF16, FP16
+
+BOUND = 2.0 ** -8      # a bfloat16 weight and a bfloat16 output: half a unit each, at most
+
+
+def scale_of(size):
+    return float(np.log2(np.e) / np.sqrt(size))
+
+
+def exact_attention(q, k, v):
+    """Attention in float64, for inputs that are KV numbers already."""
+    q, k, v = (x.astype(np.float64) for x in (q, k, v))
+    s = q @ k.T / np.sqrt(q.shape[1])
+    p = np.exp(s - s.max(axis=1, keepdims=True))
+    return p @ v / p.sum(axis=1, keepdims=True)
+
+
+def relative_error(got, want):
+    difference = np.linalg.norm(got.astype(np.float64) - want, axis=1)
+    return (difference / np.linalg.norm(want, axis=1)).max()
+
+
+def case(kind, *, heads=2, size=128, tokens=100, fmt=BF16, seed=1):
+    rng = np.random.default_rng([seed, size, tokens])
+    q, k, v = (rng.normal(0, 1, (n, size)) for n in (heads, tokens, tokens))
+    if kind == "heavy-tailed":
+        q, k, v = (rng.standard_t(3, x.shape) for x in (q, k, v))
+    elif kind == "one-hot":          # one score more than 80 above all others
+        k[tokens // 2] = q[0] * (100 * np.sqrt(size) / (q[0] @ q[0]))
+        q[:] = q[0]
+    elif kind == "constant":
+        q[:], k[:], v[:] = 0.5, -0.25, 3.140625
+    return tuple(x.astype(DTYPES[fmt]) for x in (q, k, v))
+
+
+@pytest.mark.parametrize("kind", ["normal", "heavy-tailed", "one-hot", "constant"])
+@pytest.mark.parametrize("size", [64, 128, 256])
+@pytest.mark.parametrize("tokens", [1, 2, 15, 16, 17, 100, 257, 513])
+def test_attention_is_within_the_bound_of_float64(kind, size, tokens):
+    q, k, v = case(kind, size=size, tokens=tokens)
+    spec = PimSpec(head_size_max=256)
+    got = attend(q, k, v, pim_banks=16, scale=scale_of(size), spec=spec)
+    assert relative_error(got.output, exact_attention(q, k, v)) <= BOUND
+
+
+@pytest.mark.parametrize("kind", ["normal", "heavy-tailed", "one-hot"])
+def test_attention_over_4096_tokens_is_within_the_bound(kind):
+    q, k, v = case(kind, size=128, tokens=4096)
+    got = attend(q, k, v, pim_banks=16, scale=scale_of(128), spec=PimSpec())
+    assert relative_error(got.output, exact_attention(q, k, v)) <= BOUND
+
+
+@pytest.mark.parametrize("tokens", [1, 100, 300])
+def test_fp16_attention_is_closer_still(tokens):
+    q, k, v = case("normal", tokens=tokens, fmt=FP16)
+    got = attend(q, k, v, pim_banks=16, scale=scale_of(128), spec=PimSpec(kv_format=FP16))
+    assert relative_error(got.output, exact_attention(q, k, v)) <= BOUND / 4
+
+
+@pytest.mark.parametrize("pim_banks", [1, 2, 3, 7, 16])
+@pytest.mark.parametrize("kind", ["normal", "one-hot"])
+def test_any_number_of_banks_stays_within_the_bound(pim_banks, kind):
+    q, k, v = case(kind, tokens=16 * 18 + 5)      # banks sit out the last wave
+    got = attend(q, k, v, pim_banks=pim_banks, scale=scale_of(128), spec=PimSpec())
+    assert relative_error(got.output, exact_attention(q, k, v)) <= BOUND
+
+
+@pytest.mark.parametrize("cuts", [[1], [16], [17, 18], [64, 100, 130], list(range(8, 200, 8))])
+def test_a_sequence_may_be_cut_anywhere_and_merged(cuts):
+    q, k, v = case("heavy-tailed", tokens=200)
+    edges = [0, *cuts, len(k)]
+    pieces = [bank_parts(q, k[a:b], v[a:b], pim_banks=4, scale=scale_of(128), spec=PimSpec())
+              for a, b in zip(edges, edges[1:], strict=False)]
+    want = exact_attention(q, k, v)
+    flat = [merge(part for piece in pieces for part in piece[head]) for head in range(len(q))]
+    tree = [merge(merge(piece[head]) for piece in pieces) for head in range(len(q))]
+    for merged in (flat, tree):
+        output = np.stack([finalize(part, BF16) for part in merged])
+        assert relative_error(output, want) <= BOUND
+
+
+def test_order_of_operations_on_a_case_worked_by_hand():
+    # Scores 0, 1, 3, so m = 0, 1, 3 wave after wave in the only bank; weights 1, 1, 1 there.
+    size = 64
+    q = np.zeros((1, size))
+    q[0, 0] = 1
+    k = np.zeros((33, size))
+    k[16:32, 0], k[32, 0] = 1, 3
+    v = np.ones((33, size))
+    got = attend(q, k, v, pim_banks=1, scale=1.0, spec=PimSpec())
+    part = got.merged[0]
+    assert (part.m, part.l) == (3, (16 / 2 + 16) / 4 + 1)
+    assert set(part.o) == {7.0} and set(got.output.ravel().astype(float)) == {1.0}
+
+
+def test_a_bank_that_sat_out_the_last_wave_carries_the_maximum_before_it():
+    k = np.zeros((33, 64))
+    k[32, 0] = 5
+    q = np.eye(1, 64)
+    parts = bank_parts(q, k, np.ones((33, 64)), pim_banks=2, scale=1.0, spec=PimSpec())[0]
+    assert [p.m for p in parts] == [5, 0]
+    assert [float(p.l) for p in parts] == [2.0, 0.0]
+    assert [float(p.o[0]) for p in parts] == [1.5, 16.0]
+
+
+def test_an_empty_context_is_refused():
+    with pytest.raises(SpecError, match="at least one token"):
+        attend(np.ones((1, 64)), np.ones((0, 64)), np.ones((0, 64)), pim_banks=1, scale=1.0,
+               spec=PimSpec())

@@ -1,0 +1,84 @@
+"""The golden online softmax against values worked by hand and against float64."""
+
+import numpy as np
+import pytest
+
+from model.golden.floats import to_bits
+from model.golden.softmax import OnlineSoftmax, exponents, wave_sum, weights
+from model.spec.attention import RESCALE_CLEAR, PimSpec
+from model.spec.formats import BF16, FP16
+
+ONE = np.float32(1)
+F = 10
+
+
+def wave_of(rows, blocks=1):
+    scores = np.full((len(rows), 16 * blocks), np.nan, np.float32)
+    for head, row in enumerate(rows):
+        scores[head, :len(row)] = row
+    return scores.reshape(len(rows), blocks, 16)
+
+
+@pytest.mark.parametrize("score, x", [
+    (0.0, 0), (1.0, 1024), (-1.0, -1024), (0.5 / 1024, 0), (1.5 / 1024, 2), (2.5 / 1024, 2),
+    (-1.5 / 1024, -2), (16384.0, 2 ** 24 - 1), (np.inf, 2 ** 24 - 1), (-16385.0, -2 ** 24),
+    (-np.inf, -2 ** 24), (np.nan, -2 ** 24), (16383.999, 2 ** 24 - 1), (1e-45, 0),
+])
+def test_exponent_is_rounded_to_even_and_clamped(score, x):
+    assert exponents(np.float32(score), ONE, F) == x
+
+
+@pytest.mark.parametrize("x, m, fmt, bits", [
+    (0, 0, BF16, 0x3F80), (1024, 1, BF16, 0x3F80), (1023, 0, BF16, 0x4000), (512, 0, BF16, 0x3FB5),
+    (-126 * 1024, 0, BF16, 0x0080), (-126 * 1024 - 5, 0, BF16, 0x0080),
+    (-126 * 1024 - 6, 0, BF16, 0), (0, 0, FP16, 0x3C00), (512, 0, FP16, 0x3DA8),
+    (-14 * 1024, 0, FP16, 0x0400), (-14 * 1024 - 1, 0, FP16, 0), (-(1 << 24), 16383, BF16, 0),
+])
+def test_weights_worked_by_hand(x, m, fmt, bits):
+    assert to_bits(weights(x, m, F, fmt), fmt) == bits
+
+
+@pytest.mark.parametrize("fmt", [BF16, FP16], ids=lambda f: f.name)
+def test_weight_error_is_half_a_unit_in_the_last_place(fmt):
+    x = np.arange(-13 * 1024, 1024)
+    exact = np.exp2(x / 1024.0)
+    error = np.abs(weights(x, 0, F, fmt).astype(np.float64) / exact - 1)
+    assert error.max() <= 2.0 ** -(fmt.fraction_bits + 1)
+
+
+def test_quads_go_by_turns_into_two_accumulators():
+    # 2^24 and its neighbours: in FP32 the order decides which of the ones are lost
+    p = np.zeros((1, 2, 16), np.float32)
+    p[0, 0, 0] = p[0, 0, 8] = 2.0 ** 23      # quads 0 and 2: accumulator 0 reaches 2^24
+    p[0, 0, 4::8] = 1                        # quads 1 and 3: accumulator 1 counts 2
+    p[0, 1, 0] = 1                           # quad 4: lost in accumulator 0 (tie to even)
+    assert wave_sum(p)[0] == 2.0 ** 24 + 2
+
+
+def test_first_wave_clears_and_later_waves_shift_by_the_growth_of_the_maximum():
+    softmax = OnlineSoftmax(2, ONE, PimSpec())
+    first = softmax.wave(wave_of([[3.0, 2.0], [-5.5]]), 2 - 1)
+    assert list(first.rescale) == [RESCALE_CLEAR] * 2 and not first.nan
+    assert list(softmax.m) == [3, -6] and list(softmax.l) == [1.0, 2 ** 0.5 // 2 ** -7 * 2 ** -7]
+    second = softmax.wave(wave_of([[1.0], [-4.0]]), 1)
+    assert list(second.rescale) == [0, 2]
+    assert list(softmax.m) == [3, -4] and list(softmax.m_before) == [3, -6]
+    assert list(softmax.l) == [1.25, 1.4140625 / 4 + 1]
+
+
+def test_tokens_that_are_not_valid_have_no_weight_and_raise_no_error():
+    softmax = OnlineSoftmax(1, ONE, PimSpec())
+    wave = softmax.wave(wave_of([[0.0] * 17], blocks=2), 17)
+    assert wave.weights.sum() == 17 and not wave.nan
+    assert OnlineSoftmax(1, ONE, PimSpec()).wave(wave_of([[0.0]]), 2).nan
+
+
+def test_sum_and_maximum_agree_with_float64_over_many_waves():
+    rng = np.random.default_rng(1)
+    scores = rng.normal(0, 10, (5, 2, 3, 16)).astype(np.float32)
+    softmax = OnlineSoftmax(2, ONE, PimSpec())
+    for wave in scores:
+        softmax.wave(wave, 48)
+    exact = np.exp2(scores.astype(np.float64)).sum(axis=(0, 2, 3))
+    np.testing.assert_allclose(softmax.l * 2.0 ** softmax.m, exact, rtol=2 ** -8)
+    assert list(softmax.m) == list(np.floor(scores.max(axis=(0, 2, 3))))
