@@ -1,6 +1,7 @@
 """The PIM attention units: parameters, latencies, register addresses and the KV block layout."""
 
 import enum
+import math
 from dataclasses import dataclass
 
 from model.spec.errors import SpecError, require_int
@@ -91,6 +92,11 @@ class PimSpec:
     def column_spacing(self, group: int, all_bank_spacing: int) -> int:
         """Clocks between two all-bank columns: the DRAM's spacing or ``group`` passes."""
         return max(all_bank_spacing, group)
+
+
+def softmax_scale(head_size: int) -> float:
+    """``log2(e) / sqrt(head_size)``: turns a score into a base-2 exponent."""
+    return math.log2(math.e) / math.sqrt(head_size)
 
 
 def check_head_size(head_size: int, maximum: int, name: str = "head_size") -> None:

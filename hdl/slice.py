@@ -1,0 +1,118 @@
+"""The top: one pseudo-channel of a stack with its share of the base die."""
+
+from amaranth import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from hdl.attention_sequencer import AttentionSequencer
+from hdl.axi_lite import AxiLiteSignature
+from hdl.channel import Channel
+from hdl.counters import EVENTS, Counters
+from hdl.dma import Dma
+from hdl.layouts import BEAT_WIDTH, CommandSignature, PortSignature, result_layout
+from hdl.merge import Merge
+from hdl.pim_bank import PimBank
+from hdl.registers import Registers
+from hdl.softmax import Softmax
+from model.spec.registers import ADDRESS_WIDTH
+from model.spec.slice import SliceSpec
+
+
+class Slice(wiring.Component):
+    """One pseudo-channel with PIM and capacity banks, DMA, attention units and registers.
+
+    Software puts KV blocks into banks through ``host``, describes an attention or a block move in
+    the registers, and starts it; queries go in and outputs come out as streams.
+
+    Parameters
+    ----------
+    spec : SliceSpec
+
+    Members
+    -------
+    bus : ``In(AxiLiteSignature(ADDRESS_WIDTH))``
+        Registers (:mod:`model.spec.registers`).
+    host : ``In(PortSignature(spec))``
+        Reads and writes of the GPU.
+    query : ``In(stream.Signature(256))``
+        Query vectors of an attention: 16 elements a beat, head by head.
+    result : ``Out(stream.Signature(result_layout()))``
+        Its outputs, head by head; ``last`` on the last beat of a head.
+    attend_busy, move_busy : ``Out(1)``
+        An attention, a block move is under way.
+    commands : ``Out(CommandSignature(spec))``
+        The DRAM command buses, for observers.
+    """
+
+    query: stream.Interface
+    result: stream.Interface
+
+    def __init__(self, spec: SliceSpec) -> None:
+        self.spec = spec
+        super().__init__({
+            "bus": In(AxiLiteSignature(ADDRESS_WIDTH)),
+            "host": In(PortSignature(spec)),
+            "query": In(stream.Signature(BEAT_WIDTH)),
+            "result": Out(stream.Signature(result_layout())),
+            "attend_busy": Out(1), "move_busy": Out(1),
+            "commands": Out(CommandSignature(spec)),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        spec = self.spec
+        m.submodules.registers = registers = Registers(spec)
+        m.submodules.counters = counters = Counters()
+        m.submodules.channel = channel = Channel(spec, pim_unit=PimBank)
+        m.submodules.dma = dma = Dma(spec)
+        m.submodules.sequencer = sequencer = AttentionSequencer(spec)
+        m.submodules.softmax = softmax = Softmax(spec.pim)
+        m.submodules.merge = merge = Merge(spec.pim)
+
+        connect(m, registers.bus, flipped(self.bus))
+        connect(m, channel.host, flipped(self.host))
+        connect(m, sequencer.query, flipped(self.query))
+        connect(m, merge.result, flipped(self.result))
+        connect(m, flipped(self.commands), channel.commands)
+        connect(m, channel.dma, dma.port)
+        connect(m, channel.pim, sequencer.pim)
+        connect(m, softmax.score, sequencer.score)
+        connect(m, softmax.rescale, sequencer.rescale)
+        connect(m, softmax.weight, sequencer.weight)
+        connect(m, merge.part, sequencer.part)
+
+        for unit in (channel, softmax, merge):
+            m.d.comb += unit.config.eq(sequencer.config)
+        m.d.comb += [
+            self.attend_busy.eq(sequencer.busy), self.move_busy.eq(dma.busy),
+            registers.attend_busy.eq(sequencer.busy), registers.move_busy.eq(dma.busy),
+            registers.wave.eq(sequencer.wave), sequencer.wave_row.eq(registers.wave_row),
+            registers.counters.eq(counters.values),
+            registers.errors.bad_attention.eq(sequencer.refused),
+            registers.errors.bad_move.eq(dma.bad),
+            registers.errors.nan_score.eq(softmax.nan),
+            registers.errors.device.eq(channel.error),
+
+            sequencer.start.eq(registers.start_attend),
+            sequencer.request.context.eq(registers.context),
+            sequencer.request.last_chunk.eq(registers.shape.last_chunk),
+            sequencer.request.last_head.eq(registers.shape.last_head),
+            sequencer.request.partial.eq(registers.shape.partial),
+            sequencer.state.eq(softmax.state), sequencer.softmax_busy.eq(softmax.busy),
+            sequencer.head_done.eq(self.result.valid & self.result.ready & self.result.p.last),
+            softmax.begin.eq(sequencer.begin), softmax.scale.eq(registers.scale),
+            merge.partial.eq(sequencer.partial),
+
+            dma.start.eq(registers.start_move),
+            dma.request.source.row.eq(registers.move_source.row),
+            dma.request.source.bank.eq(registers.move_source.bank),
+            dma.request.destination.row.eq(registers.move_destination.row),
+            dma.request.destination.bank.eq(registers.move_destination.bank),
+            dma.request.rows.eq(registers.move_rows),
+
+            counters.start_attend.eq(registers.start_attend),
+            counters.start_move.eq(registers.start_move),
+            counters.attend_busy.eq(sequencer.busy), counters.move_busy.eq(dma.busy),
+            *(counters.events[name].eq(getattr(channel.counters, name)) for name in EVENTS),
+        ]
+        return m

@@ -1,0 +1,268 @@
+"""Drives a slice as its users do: KV through the host port, orders through the registers."""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from cocotb.triggers import RisingEdge, with_timeout
+from numpy.typing import NDArray
+
+from hdl.layouts import PartHeader, request_layout, response_layout, result_layout
+from model.golden.attention import Attention, attend
+from model.golden.floats import DTYPES
+from model.spec.attention import BLOCK_TOKENS, KvLayout, softmax_scale
+from model.spec.geometry import BEAT_BYTES
+from model.spec.registers import COUNTERS, ERRORS
+from model.spec.slice import SliceSpec
+from tb.bench import PERIOD_NS, Bench, StreamDriver, StreamMonitor
+from tb.channel_monitor import ChannelMonitor, Fields
+from tb.host import Host
+
+Place = tuple[int, int, int]
+"""Bank, row, column."""
+
+TIME_OUT_CLOCKS = 200_000
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A sequence whose KV lies in the PIM banks, and queries for it.
+
+    Attributes
+    ----------
+    q : array [head, element]
+        Queries of the heads that share the KV.
+    k, v : array [token, element]
+        Keys and values.
+    rows : tuple of int
+        First row of each wave.
+    """
+
+    q: NDArray[Any]
+    k: NDArray[Any]
+    v: NDArray[Any]
+    rows: tuple[int, ...]
+
+
+class SliceBench(Bench):
+    """A bench whose device is a :class:`~hdl.slice.Slice`.
+
+    Every DRAM command is judged by the timing checker, every word that the host port returns is
+    compared with the memory image that the bench keeps.
+
+    Parameters
+    ----------
+    dut : handle
+    spec : SliceSpec
+        What the device was built from.
+    stall : float
+        Probability of a stall on every stream.
+    """
+
+    def __init__(self, dut: Any, spec: SliceSpec, *, stall: float = 0.0) -> None:
+        super().__init__(dut)
+        self.spec, self.stall = spec, stall
+        self.dtype = DTYPES[spec.pim.kv_format]
+        self.image: dict[Place, int] = {}
+        self._expected_answers: deque[tuple[bool, int]] = self.scoreboard()
+        self._results: deque[tuple[bytes, bool]] = deque()
+
+    async def __aenter__(self) -> "SliceBench":
+        await super().__aenter__()
+        self.host = Host(self.dut)
+        self.monitor = ChannelMonitor(self, self.spec)
+        self._request = request_layout(self.spec)
+        self._host = StreamDriver(self, "host__request", idle=self.stall)
+        self._query = StreamDriver(self, "query", idle=self.stall)
+        response, result = Fields(response_layout()), Fields(result_layout())
+        StreamMonitor(self, "host__response", lambda p: self._answered(response(p)),
+                      stall=self.stall)
+        StreamMonitor(self, "result", lambda p: self._resulted(result(p)), stall=self.stall)
+        return self
+
+    def _answered(self, answer: dict[str, int]) -> None:
+        assert self._expected_answers, f"cycle {self.cycle}: an answer that nobody asked for"
+        write, word = self._expected_answers.popleft()
+        self.check((answer["write"], answer["error"], answer["data"]), (int(write), 0, word),
+                   "answer at the host port")
+
+    def _resulted(self, beat: dict[str, int]) -> None:
+        self._results.append((beat["data"].to_bytes(BEAT_BYTES, "little"), bool(beat["last"])))
+
+    async def _until(self, done: Any) -> None:
+        async def wait() -> None:
+            while not done():
+                await RisingEdge(self.dut.clk)
+        await with_timeout(wait(), TIME_OUT_CLOCKS * PERIOD_NS, "ns")
+
+    # Memory
+
+    async def store(self, place: Place, word: int) -> None:
+        """Writes a column through the host port; does not wait for the answer."""
+        bank, row, column = place
+        self._expected_answers.append((True, 0))
+        await self._host.put(self._request.const({
+            "write": 1, "bank": bank, "row": row, "column": column, "data": word}).as_bits())
+        self.image[place] = word
+
+    async def verify(self, place: Place) -> None:
+        """Reads a column through the host port and compares it with the image."""
+        bank, row, column = place
+        self._expected_answers.append((False, self.image[place]))
+        await self._host.put(self._request.const({
+            "write": 0, "bank": bank, "row": row, "column": column}).as_bits())
+
+    async def settle_host(self) -> None:
+        """Waits until every access of the host port has been answered."""
+        await self._until(lambda: not self._expected_answers)
+
+    async def paint(self, bank: int, row: int) -> None:
+        """Fills a row with random words."""
+        for column in range(self.spec.geometry.columns):
+            await self.store((bank, row, column), self.rng.getrandbits(8 * BEAT_BYTES))
+
+    async def verify_all(self) -> None:
+        """Compares everything that was ever written with the image."""
+        for place in sorted(self.image):
+            await self.verify(place)
+        await self.settle_host()
+
+    async def store_block(self, bank: int, row: int, k: NDArray[Any], v: NDArray[Any]) -> None:
+        """Writes one KV block; what lies behind its last token is left as it is."""
+        layout = KvLayout(head_size=k.shape[1], columns=self.spec.geometry.columns)
+        lanes = BEAT_BYTES // self.dtype.itemsize
+        for value, array in ((False, k), (True, v)):
+            for token in range(len(array)):
+                for chunk in range(layout.chunks):
+                    offset, column = layout.position(value=value, token=token, chunk=chunk)
+                    piece = array[token, chunk * lanes:(chunk + 1) * lanes]
+                    await self.store((bank, row + offset, column),
+                                     int.from_bytes(piece.tobytes(), "little"))
+
+    # Attention
+
+    def random_sequence(self, *, heads: int, head_size: int, tokens: int,
+                        first_row: int = 0) -> Sequence:
+        """A sequence of normal random numbers."""
+        draw = np.random.default_rng(self.rng.getrandbits(32))
+
+        def normal(*shape: int) -> NDArray[Any]:
+            return draw.standard_normal(shape).astype(self.dtype)
+
+        layout = KvLayout(head_size=head_size, columns=self.spec.geometry.columns)
+        waves = -(-tokens // (BLOCK_TOKENS * self.spec.geometry.pim_banks))
+        return Sequence(q=normal(heads, head_size), k=normal(tokens, head_size),
+                        v=normal(tokens, head_size),
+                        rows=tuple(first_row + layout.rows * w for w in range(waves)))
+
+    def blocks(self, sequence: Sequence) -> list[tuple[int, int, slice]]:
+        """(bank, first row, tokens) of each block of a sequence."""
+        banks = self.spec.geometry.pim_banks
+        return [(n % banks, sequence.rows[n // banks],
+                 slice(n * BLOCK_TOKENS, (n + 1) * BLOCK_TOKENS))
+                for n in range(-(-len(sequence.k) // BLOCK_TOKENS))]
+
+    async def store_sequence(self, sequence: Sequence) -> None:
+        """Writes the KV of a sequence into the PIM banks and its rows into the wave table."""
+        for bank, row, tokens in self.blocks(sequence):
+            await self.store_block(bank, row, sequence.k[tokens], sequence.v[tokens])
+        await self.settle_host()
+        await self.set_waves(sequence)
+
+    async def set_waves(self, sequence: Sequence) -> None:
+        """Writes the wave table."""
+        for wave, row in enumerate(sequence.rows):
+            await self.host.write("wave_row", row, wave)
+
+    def golden(self, sequence: Sequence, context: int) -> Attention:
+        """What the attention to the first ``context`` tokens must yield."""
+        return attend(sequence.q, sequence.k[:context], sequence.v[:context],
+                      pim_banks=self.spec.geometry.pim_banks,
+                      scale=softmax_scale(sequence.q.shape[1]), spec=self.spec.pim)
+
+    async def start_attention(self, sequence: Sequence, context: int, *,
+                              partial: bool = False) -> None:
+        """Sets the registers, starts the attention and sends its queries."""
+        heads, head_size = sequence.q.shape
+        scale = np.float32(softmax_scale(head_size))
+        await self.host.write("scale", int(scale.view(np.uint32)))
+        await self.host.write("context", context)
+        await self.host.write_fields("shape", last_chunk=head_size // 16 - 1,
+                                     last_head=heads - 1, partial=int(partial))
+        await self.host.write_fields("control", attend=1)
+        raw = sequence.q.tobytes()
+        for offset in range(0, len(raw), BEAT_BYTES):
+            await self._query.put(int.from_bytes(raw[offset:offset + BEAT_BYTES], "little"))
+
+    async def finish_attention(self, sequence: Sequence, context: int, *,
+                               partial: bool = False) -> None:
+        """Waits for the result of a started attention and compares every bit of it."""
+        heads, head_size = sequence.q.shape
+        beats = 1 + head_size // 8 if partial else head_size // 16
+        await self._until(lambda: len(self._results) >= heads * beats)
+        want = self.golden(sequence, context)
+        for head in range(heads):
+            got = [self._results.popleft() for _ in range(beats)]
+            self.check([last for _, last in got], [False] * (beats - 1) + [True],
+                       f"head {head}: last")
+            words = b"".join(word for word, _ in got)
+            if partial:
+                header = PartHeader().from_bits(int.from_bytes(words[:BEAT_BYTES], "little"))
+                part = want.merged[head]
+                self.check((int(header.m), int(header.l)),
+                           (part.m, int(np.float32(part.l).view(np.uint32))),
+                           f"head {head}: m, l")
+                words, outputs = words[BEAT_BYTES:], part.o
+            else:
+                outputs = want.output[head]
+            self.check(words.hex(), outputs.tobytes().hex(), f"head {head} of {heads}")
+        await self._until(lambda: not int(self.dut.attend_busy.value))
+        assert not self._results, "more result beats than asked for"
+
+    async def attend(self, sequence: Sequence, context: int | None = None, *,
+                     partial: bool = False) -> int:
+        """One attention, checked to the last bit; returns the clocks that its counter shows."""
+        context = len(sequence.k) if context is None else context
+        await self.start_attention(sequence, context, partial=partial)
+        await self.finish_attention(sequence, context, partial=partial)
+        return await self.host.read("attend_cycles")
+
+    # Block moves
+
+    async def start_move(self, source: tuple[int, int], destination: tuple[int, int],
+                         rows: int) -> None:
+        """Sets the registers and starts a block move; places are (bank, first row)."""
+        await self.host.write_fields("move_source", bank=source[0], row=source[1])
+        await self.host.write_fields("move_destination", bank=destination[0], row=destination[1])
+        await self.host.write("move_rows", rows)
+        await self.host.write_fields("control", move=1)
+
+    async def finish_move(self, source: tuple[int, int], destination: tuple[int, int],
+                          rows: int) -> None:
+        """Waits for the end of a started move and carries the image along."""
+        await self._until(lambda: not int(self.dut.move_busy.value))
+        for row in range(rows):
+            for column in range(self.spec.geometry.columns):
+                place = (source[0], source[1] + row, column)
+                if place in self.image:
+                    self.image[destination[0], destination[1] + row, column] = self.image[place]
+
+    async def move(self, source: tuple[int, int], destination: tuple[int, int],
+                   rows: int) -> int:
+        """One block move; returns the clocks that its counter shows."""
+        await self.start_move(source, destination, rows)
+        await self.finish_move(source, destination, rows)
+        return await self.host.read("dma_cycles")
+
+    # Status
+
+    async def errors(self) -> set[str]:
+        """Names of the error bits that are set; clears them."""
+        word = await self.host.read("error")
+        await self.host.write("error", word)
+        return {name for i, name in enumerate(ERRORS) if word >> i & 1}
+
+    async def counters(self) -> dict[str, int]:
+        """All performance counters."""
+        return {name: await self.host.read(name) for name in COUNTERS}
