@@ -236,7 +236,8 @@ async def a_wave_takes_four_clocks_a_block_and_head(dut: Any) -> None:
                 tb.weight_cycles.clear()
                 await tb.attend(Attention([(scores, 16 * blocks)]))
                 shape = f"{blocks} blocks, {heads} heads"
-                tb.check(tb.busy_cycle + 1 - tb.first_end, 4 * blocks * heads + Softmax.WAVE_LATENCY,
+                tb.check(tb.busy_cycle + 1 - tb.first_end,
+                         4 * blocks * heads + Softmax.WAVE_LATENCY,
                          f"clocks of a wave of {shape}")
                 tb.check(np.unique(np.diff(tb.weight_cycles)).tolist(),
                          [4] if blocks * heads > 1 else [], f"clocks a block, {shape}")
