@@ -1,0 +1,99 @@
+"""When banks are refreshed."""
+
+from functools import reduce
+from operator import or_
+
+from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from model.spec.errors import SpecError
+from model.spec.slice import SliceSpec
+
+POSTPONED_MAX = 8
+"""Refreshes of a bank that may be outstanding at once; JEDEC lets a controller postpone eight."""
+
+
+class Refresh(wiring.Component):
+    """Asks for one refresh of each unit every tREFI: each capacity bank, and the PIM banks as one.
+
+    The units take turns, so that their refreshes are spread over tREFI. A refresh is asked for
+    when nobody wants the unit; after eight postponed ones it is asked for all the same. Once
+    asked for, the request stands until it is carried out, one unit at a time, and its banks are
+    to be left alone by everybody else.
+
+    Parameters
+    ----------
+    spec : SliceSpec
+        Geometry and tREFI.
+
+    Members
+    -------
+    wanted : ``In(banks)``
+        Slots that a requester or a row pass wants.
+    issued : ``In(1)``
+        The refresh asked for is issued in this clock.
+    valid : ``Out(1)``
+        A refresh is asked for.
+    slots : ``Out(banks)``
+        Banks of the unit; 0 unless ``valid``.
+    all : ``Out(1)``
+        With ``valid``: it is the PIM banks' turn, by ``REF_ALL``.
+    """
+
+    wanted: Signal
+    issued: Signal
+    valid: Signal
+    slots: Signal
+    all: Signal
+
+    def __init__(self, spec: SliceSpec) -> None:
+        banks = len(spec.geometry.banks)
+        pim = spec.geometry.pim_banks
+        self.units = [(1 << pim) - 1, *(1 << slot for slot in range(pim, banks))]
+        self.step = spec.timing.refresh_interval // len(self.units)
+        if self.step < 1:
+            raise SpecError(f"timing {spec.timing.name}.nREFI", spec.timing.nREFI,
+                            f"at least one clock for each of {len(self.units)} refresh units")
+        super().__init__({
+            "wanted": In(banks), "issued": In(1),
+            "valid": Out(1), "slots": Out(banks), "all": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        count = Signal(range(self.step))
+        turn = Signal(range(len(self.units)))
+        tick = Signal()
+        m.d.comb += tick.eq(count == self.step - 1)
+        m.d.sync += count.eq(Mux(tick, 0, count + 1)[:len(count)])
+        with m.If(tick):
+            m.d.sync += turn.eq(Mux(turn == len(self.units) - 1, 0, turn + 1)[:len(turn)])
+
+        unit = Signal(range(len(self.units)))
+        forced, idle = Signal(len(self.units)), Signal(len(self.units))
+        for index, slots in enumerate(self.units):
+            pending = Signal(range(POSTPONED_MAX + 2), name=f"pending_{index}")
+            due = tick & (turn == index)
+            done = self.issued & (unit == index)
+            with m.If(due & ~done & (pending != POSTPONED_MAX + 1)):
+                m.d.sync += pending.eq(pending + 1)
+            with m.Elif(done & ~due):
+                m.d.sync += pending.eq(pending - 1)
+            m.d.comb += [
+                forced[index].eq(pending >= POSTPONED_MAX),
+                idle[index].eq((pending != 0) & ~(self.wanted & slots).any()),
+            ]
+
+        chosen = Signal(len(self.units))
+        m.d.comb += chosen.eq(Mux(forced.any(), forced, idle))
+        with m.If(self.valid):
+            m.d.comb += [self.slots.eq(Array(self.units)[unit]), self.all.eq(unit == 0)]
+        with m.If(self.valid & self.issued):
+            m.d.sync += self.valid.eq(0)
+        with m.If(~self.valid & chosen.any()):
+            first = chosen & (~chosen + 1)[:len(chosen)]
+            m.d.sync += [self.valid.eq(1), unit.eq(Cat(
+                reduce(or_, (first[i] for i in range(len(self.units)) if i >> bit & 1), 0)
+                for bit in range(len(unit))))]
+        return m
