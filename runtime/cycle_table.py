@@ -1,0 +1,239 @@
+"""Cycle counts of hardware operations, as the RTL benches left them in ``build/cycles.json``.
+
+Nothing in this file makes a cycle count: it loads, checks, and extends along one straight line per
+operation and shape. A count that was simulated is used as it is; others come from the line, rounded
+up to whole cycles.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from model.spec.attention import BLOCK_TOKENS, KvLayout
+from model.spec.errors import UserError
+
+COMPLETE_PIM_BANKS = 16
+"""PIM banks of a pseudo-channel in a whole stack (``StackGeometry.banks_per_sid``)."""
+
+WAVE_TOKENS = BLOCK_TOKENS * COMPLETE_PIM_BANKS
+"""Tokens that one wave of all banks attends (docs/numerics.md)."""
+
+REMEDY = "`make sim` makes it from the RTL"
+
+Direction = Literal["capacity_to_pim", "pim_to_capacity"]
+DIRECTIONS: tuple[Direction, ...] = ("capacity_to_pim", "pim_to_capacity")
+
+
+class Provenance(msgspec.Struct, frozen=True):
+    """What made the table."""
+
+    preset: str
+    clock_ps: int
+    simulator: str
+    simulator_version: str
+    rtl_sha256: str
+    config_sha256: str
+    config: dict
+    seed: int
+    git_revision: str
+
+
+class _Row(msgspec.Struct, frozen=True, tag_field="operation", kw_only=True):
+    cycles: int
+    run: str
+    head_size: int
+    waveform_cycles: int | None = None
+
+
+class AttendRow(_Row, frozen=True, tag="attend", kw_only=True):
+    """Attention of one KV head with its ``group`` query heads, on one pseudo-channel."""
+
+    format: str
+    group: int
+    context: int
+    pim_banks: int
+
+
+class MigrateRow(_Row, frozen=True, tag="migrate", kw_only=True):
+    """One KV block of one head, moved between the layers of one pseudo-channel."""
+
+    direction: Direction
+    format: str
+    bytes: int
+    pim_banks: int
+
+
+class MergeRow(_Row, frozen=True, tag="merge", kw_only=True):
+    """Partial results of one KV head's query heads, merged to one."""
+
+    group: int
+    parts: int
+
+
+class CycleFile(msgspec.Struct, frozen=True):
+    """The whole file."""
+
+    schema: int
+    provenance: Provenance
+    rows: tuple[AttendRow | MigrateRow | MergeRow, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Measured points and the least-squares line ``intercept + slope * x`` through them."""
+
+    points: Mapping[int, int]
+    runs: tuple[str, ...]
+    intercept: Fraction
+    slope: Fraction
+
+    def cycles(self, x: int) -> int:
+        """The measured count at ``x``, or the line's, rounded up."""
+        measured = self.points.get(x)
+        return self.fitted(x) if measured is None else measured
+
+    def fitted(self, x: int) -> int:
+        """The line at ``x``, rounded up to a whole cycle."""
+        value = self.intercept + self.slope * x
+        return -(-value.numerator // value.denominator)
+
+    @property
+    def largest_deviation(self) -> float:
+        """Largest relative distance of a measured point from the line."""
+        return max(abs(float(self.intercept + self.slope * x) / y - 1)
+                   for x, y in self.points.items())
+
+
+def fit_line(points: Mapping[int, int], runs: tuple[str, ...]) -> Line:
+    """Least squares in exact arithmetic; a single point gives a line through the origin."""
+    n = len(points)
+    mean_x, mean_y = Fraction(sum(points), n), Fraction(sum(points.values()), n)
+    spread = sum((x - mean_x) ** 2 for x in points)
+    if not spread:
+        return Line(points, runs, Fraction(0), mean_y / mean_x)
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in points.items()) / spread
+    return Line(points, runs, mean_y - slope * mean_x, slope)
+
+
+class CycleTable:
+    """Cycles of attend, migrate and merge for any size, from a checked :class:`CycleFile`.
+
+    Parameters
+    ----------
+    file : CycleFile
+        Contents.
+    path : Path
+        Where it was read, for messages.
+    sha256 : str
+        Its checksum, for provenance.
+    """
+
+    def __init__(self, file: CycleFile, path: Path, sha256: str) -> None:
+        self.provenance, self.path, self.sha256 = file.provenance, path, sha256
+        attend: dict[tuple[str, int, int], dict[int, AttendRow]] = defaultdict(dict)
+        merge: dict[tuple[int, int], dict[int, MergeRow]] = defaultdict(dict)
+        self._migrate: dict[tuple[str, int, str], MigrateRow] = {}
+        for row in file.rows:
+            if isinstance(row, MergeRow):
+                # The merge unit takes parts one after the other; the first is only copied.
+                self._put(merge[row.head_size, row.group], row.parts - 1, row)
+            elif row.pim_banks != COMPLETE_PIM_BANKS:
+                continue        # smaller slices check the composition; they are not composed from
+            elif isinstance(row, AttendRow):
+                waves = -(-row.context // WAVE_TOKENS)
+                if row.context == waves * WAVE_TOKENS:
+                    self._put(attend[row.format, row.head_size, row.group], waves, row)
+            elif row.bytes == KvLayout(head_size=row.head_size).block_bytes:
+                self._put(self._migrate, (row.format, row.head_size, row.direction), row)
+        self._attend = {key: _line(rows) for key, rows in attend.items()}
+        self._merge = {key: _line(rows) for key, rows in merge.items()}
+
+    def _put(self, rows: dict, key: object, row: _Row) -> None:
+        known = rows.setdefault(key, row)
+        if known.cycles != row.cycles:
+            raise UserError(f"{self.path}: {row.run}: cycles: expected {known.cycles}, as "
+                            f"{known.run} has for the same operation, not {row.cycles}")
+
+    def attend(self, head_size: int, group: int, kv_format: str = "bf16") -> Line:
+        """Cycles over waves (one wave is :data:`WAVE_TOKENS` tokens)."""
+        line = self._attend.get((kv_format, head_size, group))
+        if line is None or len(line.points) < 2:
+            raise self._missing(f"attend rows for {kv_format}, head_size {head_size}, group "
+                                f"{group} at two multiples of {WAVE_TOKENS} tokens at least")
+        return line
+
+    def merge(self, head_size: int, group: int) -> Line:
+        """Cycles over further parts (parts - 1) to merge one KV head's query heads.
+
+        Without rows for ``group``, its heads are merged one after the other as group 1 is.
+        """
+        line = self._merge.get((head_size, group))
+        if line is not None:
+            return line
+        single = self._merge.get((head_size, 1))
+        if single is None:
+            raise self._missing(f"merge rows for head_size {head_size} and group {group} or 1")
+        return fit_line({x: y * group for x, y in single.points.items()}, single.runs)
+
+    def migrate(self, head_size: int, direction: Direction, kv_format: str = "bf16") -> MigrateRow:
+        """The measured move of one KV block of one head."""
+        row = self._migrate.get((kv_format, head_size, direction))
+        if row is None:
+            size = KvLayout(head_size=head_size).block_bytes
+            raise self._missing(f"a migrate row {direction} for {kv_format}, head_size "
+                                f"{head_size}, {size} bytes")
+        return row
+
+    def _missing(self, what: str) -> UserError:
+        return UserError(f"{self.path}: rows: expected {what}, not a table without; {REMEDY}")
+
+
+def _line(rows: Mapping[int, _Row]) -> Line:
+    ordered = sorted(rows.items())
+    return fit_line({x: row.cycles for x, row in ordered}, tuple(row.run for _, row in ordered))
+
+
+def load_cycle_table(path: Path) -> CycleTable:
+    """Reads and checks a cycle table; every fault is one :class:`UserError` line."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cycles: expected a table of RTL cycle counts, not "
+                        f"{(error.strerror or str(error)).lower()!r}; {REMEDY}") from None
+    try:
+        file = msgspec.json.decode(data, type=CycleFile)
+    except msgspec.ValidationError as error:
+        text, _, where = str(error).partition(" - at `$")
+        raise UserError(f"{path}: {where.strip('.`') or 'file'}: {text[0].lower()}{text[1:]}; "
+                        f"{REMEDY}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cycles: expected JSON, not {str(error)!r}; {REMEDY}") from None
+    if file.schema != 1:
+        raise UserError(f"{path}: schema: expected 1, not {file.schema}; {REMEDY}")
+    if file.provenance.clock_ps < 1:
+        raise UserError(f"{path}: provenance.clock_ps: expected a positive integer, "
+                        f"not {file.provenance.clock_ps}")
+    for index, row in enumerate(file.rows):
+        _check_row(path, index, row)
+    return CycleTable(file, path, hashlib.sha256(data).hexdigest())
+
+
+def _check_row(path: Path, index: int, row: AttendRow | MigrateRow | MergeRow) -> None:
+    where = f"{path}: rows[{index}]"
+    sizes = [name for name in ("cycles", "head_size", "group", "context", "pim_banks", "bytes")
+             if hasattr(row, name)]
+    for name in sizes:
+        if getattr(row, name) < 1:
+            raise UserError(f"{where}.{name}: expected a positive integer, "
+                            f"not {getattr(row, name)}")
+    if isinstance(row, MergeRow) and row.parts < 2:
+        raise UserError(f"{where}.parts: expected 2 or more, not {row.parts}")
+    if row.waveform_cycles is not None and row.waveform_cycles != row.cycles:
+        raise UserError(f"{where}.waveform_cycles: expected {row.cycles}, as the counter has, "
+                        f"not {row.waveform_cycles}")

@@ -1,0 +1,112 @@
+"""From one pseudo-channel's cycles to those of all PIM units of a card.
+
+A *unit* is one stack ID's PIM banks in one pseudo-channel: what the RTL slice simulates. The jobs of
+a layer are (sequence, KV head) pairs. A job of ``W`` waves may be cut into segments of at most ``w``
+waves on different units, whose partial results are merged:
+
+    rounds r = ceil(jobs / units)
+    w = the smallest number with  heads * sum_i ceil(W_i / w) <= r * units
+    cycles = r * (attend(w) + merge(largest number of segments of a job))
+
+With one sequence length and fewer jobs than units this is ``floor(units / jobs)`` segments a job;
+with unequal lengths, long sequences get proportionally more units. A job stays within one stack.
+The bound is met by construction: r rounds of at most ``units`` segments, none longer than ``w``.
+Which unit holds which wave is taken to be what this needs (placement is not modelled yet), and
+partial results travel to the merging unit in no time: both are in the system's favour.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from runtime.cycle_table import DIRECTIONS, COMPLETE_PIM_BANKS, CycleTable, Direction
+from runtime.models import TransformerModel
+
+
+@dataclass(frozen=True, slots=True)
+class LayerAttention:
+    """How one layer's decode attention was spread, and its cycles."""
+
+    cycles: int
+    rounds: int
+    waves: int
+    parts: int
+
+
+class PimArray:
+    """All PIM units of a card working on one layer after the other.
+
+    Parameters
+    ----------
+    table : CycleTable
+    model : TransformerModel
+    cards : int
+        Cards that share the model's heads.
+    units : int
+        PIM units of a card.
+    units_per_stack : int
+        Most segments of one job.
+    """
+
+    def __init__(self, table: CycleTable, model: TransformerModel, *, cards: int, units: int,
+                 units_per_stack: int) -> None:
+        self.heads = model.kv_heads // cards
+        self.units, self.units_per_stack = units, units_per_stack
+        self.attend = table.attend(model.head_size, model.group)
+        self.merge = table.merge(model.head_size, model.group)
+        self._memo: dict[tuple[int, int, int], LayerAttention] = {}
+
+    def layer(self, waves: Sequence[int]) -> LayerAttention:
+        """One layer's attention for sequences of so many waves each (at least one sequence)."""
+        rounds = -(-len(waves) * self.heads // self.units)
+        budget = rounds * self.units // self.heads
+        longest = max(waves)
+        low, high = -(-longest // self.units_per_stack), longest
+        low = max(low, -(-sum(waves) // budget))
+        while low < high:
+            middle = (low + high) // 2
+            if sum([-(-w // middle) for w in waves]) <= budget:
+                high = middle
+            else:
+                low = middle + 1
+        key = (rounds, low, -(-longest // low))
+        found = self._memo.get(key)
+        if found is None:
+            found = self._memo[key] = self._cost(*key)
+        return found
+
+    def _cost(self, rounds: int, waves: int, parts: int) -> LayerAttention:
+        merging = self.merge.cycles(parts - 1) if parts > 1 else 0
+        return LayerAttention(rounds * (self.attend.cycles(waves) + merging), rounds, waves, parts)
+
+
+class StackDma:
+    """The DMA engines of all pseudo-channels of a card, each moving one block at a time.
+
+    Parameters
+    ----------
+    table : CycleTable
+    model : TransformerModel
+    cards : int
+        Cards that share the model's heads; they move their shares at the same time.
+    channels : int
+        Pseudo-channels of a card, each with an engine.
+    """
+
+    def __init__(self, table: CycleTable, model: TransformerModel, *, cards: int,
+                 channels: int) -> None:
+        self.channels = channels
+        self.moves_per_block = model.layers * model.kv_heads // cards
+        self.rows = {d: table.migrate(model.head_size, d) for d in DIRECTIONS}
+
+    def cycles(self, kv_blocks: int, direction: Direction) -> int:
+        """Cycles to move KV blocks of the whole model: the fullest channel's moves in a row."""
+        moves = -(-kv_blocks * self.moves_per_block // self.channels)
+        return moves * self.rows[direction].cycles
+
+
+def attended_tokens(waves: Iterable[int], wave_tokens: int) -> int:
+    """Tokens whose KV the banks read: all banks open their rows, also those with nothing in them."""
+    return sum(waves) * wave_tokens
+
+
+__all__ = ["COMPLETE_PIM_BANKS", "LayerAttention", "PimArray", "StackDma", "attended_tokens"]

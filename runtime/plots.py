@@ -1,0 +1,145 @@
+"""Plots of the report, as SVG text that is the same for the same record."""
+
+import io
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from model.spec.attention import KvLayout
+from model.spec.timing import TimingTable
+from runtime.cycle_table import WAVE_TOKENS, CycleTable, Line
+from runtime.metrics import CDF_POINTS
+from runtime.models import TransformerModel
+
+COLOURS = {"gpu": "#7a7f87", "attacc_split4": "#d1802f", "tokenstack_base": "#2a6f97"}
+PARTS = {
+    "matrix": ("matrix products (GPU)", "#2a6f97"),
+    "elementwise": ("norms, activations (GPU)", "#8fb8cf"),
+    "all_reduce": ("all-reduce", "#6b4c9a"),
+    "prefill_attention": ("prefill attention (GPU)", "#c9a227"),
+    "decode_attention": ("decode attention", "#b5443c"),
+    "dma_wait": ("waiting for the stack DMA", "#3a7d44"),
+    "idle": ("idle: no request", "#dadde1"),
+}
+STYLE = {"font.family": "sans-serif", "font.size": 9, "axes.spines.top": False,
+         "axes.spines.right": False, "axes.axisbelow": True, "axes.grid": True,
+         "grid.color": "#e6e8eb", "svg.hashsalt": "tokenstack", "svg.fonttype": "none",
+         "legend.frameon": False, "axes.titlesize": 10, "axes.titleweight": "bold",
+         "axes.titlelocation": "left"}
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg"):]
+
+
+def _figure(panels: int, height: float = 2.9) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(9.6, height), layout="constrained")
+    return figure, [figure.add_subplot(1, panels, k + 1) for k in range(panels)]
+
+
+def _colour(name: str) -> str:
+    return COLOURS.get(name, "#444444")
+
+
+def overview(results: dict[str, Any]) -> str:
+    """Throughput, and medians with 99th percentiles of TTFT and TPOT."""
+    with matplotlib.rc_context(STYLE):
+        figure, (left, middle, right) = _figure(3)
+        names = list(results)
+        rates = [results[n]["output_tokens_per_second"] for n in names]
+        bars = left.bar(range(len(names)), rates, color=[_colour(n) for n in names], width=0.62)
+        left.bar_label(bars, fmt="%.0f", padding=2)
+        left.set(title="Throughput", ylabel="output tokens per second",
+                 ylim=(0, max(rates) * 1.15))
+        for axes, key, title in ((middle, "ttft_ms", "Time to first token"),
+                                 (right, "tpot_ms", "Time per output token")):
+            for k, name in enumerate(names):
+                if results[name][key] is None:
+                    continue
+                median, tail = results[name][key]["p50"], results[name][key]["p99"]
+                axes.bar(k - 0.2, median, width=0.36, color=_colour(name))
+                axes.bar(k + 0.2, tail, width=0.36, color=_colour(name), alpha=0.45)
+                for x, value in ((k - 0.2, median), (k + 0.2, tail)):
+                    axes.annotate(f"{value:.3g}", (x, value), ha="center", va="bottom",
+                                  fontsize=8, xytext=(0, 1), textcoords="offset points")
+            axes.set(title=f"{title}: p50, p99 (pale)", ylabel="ms")
+            axes.margins(y=0.15)
+        for axes in (left, middle, right):
+            axes.set_xticks(range(len(names)), [n.replace("_", "\n", 1) for n in names])
+            axes.grid(visible=False, axis="x")
+        return _svg(figure)
+
+
+def distributions(results: dict[str, Any]) -> str:
+    """Cumulative distributions of TTFT and TPOT."""
+    with matplotlib.rc_context(STYLE):
+        figure, panels = _figure(2)
+        for axes, key, title in ((panels[0], "ttft_ms", "Time to first token"),
+                                 (panels[1], "tpot_ms", "Time per output token")):
+            for name, result in results.items():
+                if result[key] is not None:
+                    axes.plot(result[key]["cdf"], CDF_POINTS, color=_colour(name), label=name,
+                              linewidth=1.8)
+            axes.set(title=title, xlabel="ms, logarithmic", ylabel="% of requests", xscale="log",
+                     ylim=(0, 100))
+        panels[0].legend()
+        return _svg(figure)
+
+
+def time_shares(results: dict[str, Any]) -> str:
+    """Where each system's time goes."""
+    with matplotlib.rc_context(STYLE):
+        figure, (axes,) = _figure(1, 0.9 + 0.55 * len(results))
+        names = list(results)[::-1]
+        used = [p for p in PARTS if any(results[n]["time_ms"].get(p) for n in names)]
+        left = [0.0] * len(names)
+        for part in used:
+            label, colour = PARTS[part]
+            seconds = [results[n]["time_ms"].get(part, 0.0) / 1000 for n in names]
+            axes.barh(names, seconds, left=left, color=colour, label=label, height=0.6)
+            left = [a + b for a, b in zip(left, seconds, strict=True)]
+        axes.set(xlabel="simulated seconds")
+        axes.grid(visible=False, axis="y")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(4, len(used)))
+        return _svg(figure)
+
+
+def wave_bound(timing: TimingTable, head_size: int, group: int) -> int:
+    """Least clocks of a wave: its rows, each max(tRC, tRCD + 31 c + tRTP + tRP) (DESIGN.md 4)."""
+    layout = KvLayout(head_size=head_size)
+    column = max(timing.clocks(timing.nCCDAB), group)
+    row = max(timing.clocks(timing.nRC),
+              timing.clocks(timing.nRCDRD) + (layout.columns - 1) * column
+              + timing.clocks(timing.nRTP) + timing.clocks(timing.nRP))
+    return layout.rows * row
+
+
+def attention_cycles(table: CycleTable, model: TransformerModel, timing: TimingTable) -> str:
+    """Simulated attention cycles, the line that extends them, and the bound of the DRAM timing."""
+    line: Line = table.attend(model.head_size, model.group)
+    with matplotlib.rc_context(STYLE):
+        figure, (left, right) = _figure(2)
+        last = 2 * max(line.points) + 2
+        waves = list(range(1, last + 1))
+        bound = wave_bound(timing, model.head_size, model.group)
+        tokens = [w * WAVE_TOKENS for w in waves]
+        left.plot(tokens, [line.fitted(w) for w in waves], color="#2a6f97",
+                  label="line through them (used beyond)")
+        left.plot(tokens, [bound * w for w in waves], color="#b5443c", linestyle="--",
+                  label="bound of the row timing")
+        left.plot([w * WAVE_TOKENS for w in line.points], list(line.points.values()), "o",
+                  color="#1d2b36", label="simulated RTL")
+        left.set(title=f"Attention of one KV head, group {model.group}, one pseudo-channel",
+                 xlabel="context, tokens", ylabel="clocks", xlim=(0, None), ylim=(0, None))
+        left.legend()
+        reach = [w for w in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)]
+        right.plot([w * WAVE_TOKENS for w in reach],
+                   [100 * bound * w / line.cycles(w) for w in reach], color="#2a6f97", marker=".")
+        right.set(title="Share of the bound that is reached", xlabel="context, tokens",
+                  ylabel="% of the bound", xscale="log", ylim=(0, 105))
+        return _svg(figure)
