@@ -17,6 +17,10 @@ def test_no_design_drops_bits_in_silence_and_none_is_forgotten() -> None:
 class Narrow(wiring.Component):
     """Drops the upper half of its input, and says so for one of its outputs only."""
 
+    i: Signal
+    said: Signal
+    silent: Signal
+
     def __init__(self) -> None:
         super().__init__({"i": In(8), "said": Out(4), "silent": Out(4)})
 

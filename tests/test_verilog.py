@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from amaranth import Module
+from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -53,6 +53,9 @@ def test_verilator_finds_nothing_to_complain_about(name: str, tmp_path: Path) ->
 
 class Mixed(wiring.Component):
     """A constant bit beside conditional ones, which Yosys drives from a block of its own."""
+
+    i: Signal
+    o: Signal
 
     def __init__(self) -> None:
         super().__init__({"i": In(2), "o": Out(3)})

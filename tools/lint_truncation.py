@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from amaranth.hdl import Fragment
-from amaranth.hdl._ast import Assign, Const, Operator, SwitchValue, Value
+from amaranth.hdl._ast import Assign, Const, Operator, SwitchValue
 from amaranth.lib import wiring
 
 from tb.designs import DESIGNS
@@ -58,7 +59,7 @@ class Truncation:
                 f"{self.source}")
 
 
-def drops_bits(value: Value, width: int) -> bool:
+def drops_bits(value: Any, width: int) -> bool:
     """Whether assigning ``value`` to ``width`` bits loses bits that it may need."""
     if isinstance(value, Const):
         return not -(1 << width) // 2 <= value.value < 1 << width
@@ -66,11 +67,15 @@ def drops_bits(value: Value, width: int) -> bool:
         return False
     if isinstance(value, SwitchValue):                      # Mux
         return any(drops_bits(branch, width) for _, branch in value.cases)
-    if isinstance(value, Operator) and len(value.operands) == 2:
-        left, right = value.operands
-        if value.operator in ("+", "-") and len(right) == 1:           # a step of a counter
+    return not isinstance(value, Operator) or _operation_drops_bits(value, width)
+
+
+def _operation_drops_bits(operation: Any, width: int) -> bool:
+    if len(operation.operands) == 2:
+        left, right = operation.operands
+        if operation.operator in ("+", "-") and len(right) == 1:           # a step of a counter
             return len(left) > width
-        if value.operator == "<<" and isinstance(right, Const):        # not the widest shift
+        if operation.operator == "<<" and isinstance(right, Const):        # not the widest shift
             return len(left) + right.value > width
     return True
 
@@ -87,15 +92,14 @@ class Recorder:
         """Hooks Amaranth for as long as it lasts."""
         assign, construct = Assign.__init__, wiring.Component.__init__
 
-        def record_assign(statement: Assign, lhs: object, rhs: object, *,
-                          src_loc_at: int = 0) -> None:
+        def record_assign(statement: Any, lhs: Any, rhs: Any, *, src_loc_at: int = 0) -> None:
             assign(statement, lhs, rhs, src_loc_at=src_loc_at + 1)
             if drops_bits(statement.rhs, len(statement.lhs)) and statement.src_loc is not None:
                 file, line = statement.src_loc
                 self.truncations.add(
                     Truncation(file, line, len(statement.lhs), len(statement.rhs)))
 
-        def record_component(component: wiring.Component, *args: object, **named: object) -> None:
+        def record_component(component: Any, *args: Any, **named: Any) -> None:
             self.components.add(type(component))
             construct(component, *args, **named)
 
