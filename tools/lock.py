@@ -23,7 +23,8 @@ def main() -> None:
     subprocess.run(
         [resolver, "pip", "compile", "--quiet", "pyproject.toml", "--group", "dev", "--universal",
          "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url", "--no-header",
-         "--system-certs", "--output-file", "requirements.lock"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+         "--system-certs", "--output-file", "requirements.lock"],
+        cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":
