@@ -177,15 +177,16 @@ class LaneArray(wiring.Component):
             weight.eq(self.weight[self.token]),
             weightless.eq(axpy & ~weight[:-1].any()),
         ]
-        for lane in range(self.pim.LANES):
-            m.submodules[f"product_{lane}"] = product = Product(self.pim.kv_format)
+        products = [Product(self.pim.kv_format) for _ in range(self.pim.LANES)]
+        for lane, product in enumerate(products):
+            m.submodules[f"product_{lane}"] = product
             m.d.comb += [
                 product.en.eq(self.en),
                 product.clear.eq(weightless),
                 product.a.eq(Mux(axpy, weight, self.query[lane])),
                 product.b.eq(self.column[lane]),
-                self.products[lane].eq(product.o),
             ]
+        m.d.comb += self.products.eq(Cat(product.o for product in products))
         return m
 
 
@@ -239,8 +240,7 @@ class AdderArray(wiring.Component):
         adders = [Adder() for _ in range(self.pim.LANES)]
         for lane, adder in enumerate(adders):
             m.submodules[f"adder_{lane}"] = adder
-            m.d.comb += self.sums[lane].eq(adder.o)
-        m.d.comb += self.score.eq(adders[-1].o)
+        m.d.comb += [self.sums.eq(Cat(adder.o for adder in adders)), self.score.eq(adders[-1].o)]
 
         # In dot mode: what each adder adds, and when. A level takes neighbours of the one before.
         dot: list[tuple[Value, Value, Value]] = []

@@ -1,6 +1,6 @@
 """Register files of a PIM bank unit: what is written over the bus, and what is read back."""
 
-from amaranth import C, Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -231,11 +231,10 @@ class OutputFile(wiring.Component):
 
         word = read.data.as_value()
         m.d.comb += self.read_data.eq(Mux(half, word[BEAT_WIDTH:], word[:BEAT_WIDTH]))
-        for lane in range(pim.LANES):
-            # a register read must not wake the adders
-            stored = Signal(FP32.width, name=f"stored_{lane}")
-            m.d.comb += [
-                stored.eq(Mux(accumulating, read.data[lane], C(0, FP32.width))),
-                self.accumulators[lane].eq(rescale(stored, self.shift)),
-            ]
+        stored = Signal(lanes_layout(pim, FP32.width))
+        m.d.comb += [
+            stored.eq(Mux(accumulating, word, 0)),     # a register read must not wake the adders
+            self.accumulators.eq(Cat(rescale(stored[lane], self.shift)
+                                     for lane in range(pim.LANES))),
+        ]
         return m

@@ -316,6 +316,8 @@ async def simulation_speed(dut):
         unit, data = Unit(tb, pim.head_size_max, pim.group_max), Data(tb, pim)
         columns = to_bits(data.normal(BLOCK_TOKENS, pim.head_size_max), pim.kv_format)
         words = [pack(c, pim.kv_format.width) for c in columns.reshape(-1, pim.LANES)]
+        await unit.write_lanes(Register.QUERY, data.normal(pim.group_max, pim.head_size_max))
+        await unit.write_lanes(Register.WEIGHT, data.weights(pim.group_max, BLOCK_TOKENS))
         first, began = tb.cycle, time.perf_counter()
         for mode in MacMode:
             for n, word in enumerate(words):

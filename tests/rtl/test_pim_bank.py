@@ -1,0 +1,129 @@
+"""The PIM bank unit in simulation, and proof that its bench notices a wrong one."""
+
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from hdl.pim_bank import PimBank
+from model.spec.attention import PimSpec
+from model.spec.formats import BF16, FP16, FloatFormat
+from tb.build import BenchFailure, simulate
+
+BENCH = "tb.bench_pim_bank"
+SMALL = PimSpec(head_size_max=64, group_max=2)
+
+
+def bench_parameters(pim: PimSpec, groups: list[int] | None = None) -> dict[str, object]:
+    groups = groups or list(range(1, pim.group_max + 1))
+    return {"kv_format": pim.kv_format.name, "head_size_max": pim.head_size_max,
+            "group_max": pim.group_max, "groups": groups}
+
+
+@pytest.mark.parametrize("fmt", [BF16, FP16], ids=lambda fmt: fmt.name)
+def test_every_shape_on_verilator(tmp_path: Path, fmt: FloatFormat):
+    pim = PimSpec(kv_format=fmt)
+    simulate(PimBank(pim), BENCH, tmp_path, simulator="verilator",
+             parameters=bench_parameters(pim))
+
+
+@pytest.mark.parametrize("fmt, group_max", [(BF16, 2), (FP16, 1)], ids=["bf16", "fp16"])
+def test_a_small_unit_on_icarus(tmp_path: Path, fmt: FloatFormat, group_max: int):
+    pim = PimSpec(kv_format=fmt, head_size_max=64, group_max=group_max)
+    simulate(PimBank(pim), BENCH, tmp_path, simulator="icarus",
+             parameters=bench_parameters(pim))
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One edit of the hardware's source, and the test of the bench that must see it."""
+
+    module: str
+    good: str
+    bad: str
+    seen_by: str
+
+
+MUTANTS = {
+    "adder without sticky bit": Mutant(
+        "hdl.floating", "Cat(wide[:width].any(), wide[width:])", "Cat(C(0, 1), wide[width:])",
+        "scores_of_every_shape"),
+    "ties away from even": Mutant(
+        "hdl.floating", "guard & (sticky | significand[low])", "guard", "scores_of_every_shape"),
+    "product one bit narrow": Mutant(
+        "hdl.floating", "exact.eq((a.significand * b.significand)",
+        "exact.eq(((a.significand * b.significand) & ~1)", "scores_of_every_shape"),
+    "rescale off by one": Mutant(
+        "hdl.floating", "(fields.exponent - shift)", "(fields.exponent - shift - 1)",
+        "outputs_of_every_shape"),
+    "rescale lets subnormals through": Mutant(
+        "hdl.floating", "fields.exponent <= shift", "fields.exponent < shift",
+        "special_values_and_gaps"),
+    "zero weight not skipped": Mutant(
+        "hdl.pim_bank", "weightless.eq(axpy & ~weight[:-1].any())", "weightless.eq(0)",
+        "a_weight_of_zero_hides_its_value"),
+    "weight of -0 not skipped": Mutant(
+        "hdl.pim_bank", "~weight[:-1].any()", "~weight.any()",
+        "a_weight_of_zero_hides_its_value"),
+    "tree of distant lanes": Mutant(
+        "hdl.pim_bank", "zip(level[::2], level[1::2], strict=True)",
+        "zip(level[:len(level) // 2], level[len(level) // 2:], strict=True)",
+        "scores_of_every_shape"),
+    "chunk counter off by one": Mutant(
+        "hdl.pim_bank", "ends_token = this_chunk == last_chunk",
+        "ends_token = this_chunk + 1 == last_chunk", "outputs_of_every_shape"),
+    "running sum not started anew": Mutant(
+        "hdl.pim_bank", "Mux(treed.about.first, MINUS_ZERO,",
+        "Mux(treed.about.first & (treed.about.token == 0), MINUS_ZERO,",
+        "scores_of_every_shape"),
+    "running sum started at +0": Mutant(
+        "hdl.pim_bank", "MINUS_ZERO = 1 << FP32.width - 1", "MINUS_ZERO = 0", "signed_zeros"),
+    "running sum not forwarded": Mutant(
+        "hdl.pim_bank", "scored.dot & (scored.about.head == treed.about.head)", "C(0, 1)",
+        "scores_of_every_shape"),
+    "rescaled at every token": Mutant(
+        "hdl.pim_bank", "Mux(multiplied.about.token == 0, shift, C(0, len(shift)))", "shift",
+        "outputs_of_every_shape"),
+    "score of the wrong token": Mutant(
+        "hdl.register_files", "Cat(self.token[slot_bits:], self.write_head)",
+        "Cat(~self.token[slot_bits:], self.write_head)", "scores_of_every_shape"),
+    "start ignored": Mutant(
+        "hdl.pim_bank", "this_token = Mux(self.start, 0, token)", "this_token = token",
+        "modes_alternate_a_row_change_apart"),
+    "hazard of early columns not seen": Mutant(
+        "hdl.pim_bank", "self.column_valid & (pending | recent)", "self.column_valid & recent",
+        "hazards_are_reported"),
+}
+CHAIN = ("hdl.floating", "hdl.register_files", "hdl.pim_bank")
+"""Modules that a mutant is built from, in the order of their imports."""
+
+
+def mutated(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> type[PimBank]:
+    """The class :class:`PimBank` made from the edited source."""
+    unit: ModuleType | None = None
+    for name in CHAIN:
+        found = importlib.util.find_spec(name)
+        assert found is not None and found.origin is not None
+        source = Path(found.origin).read_text()
+        if name == mutant.module:
+            assert source.count(mutant.good) == 1, f"{name} has changed: {mutant.good!r}"
+            source = source.replace(mutant.good, mutant.bad)
+        unit = ModuleType(name)
+        monkeypatch.setitem(sys.modules, name, unit)
+        exec(compile(source, found.origin, "exec"), unit.__dict__)
+    assert unit is not None
+    return unit.PimBank
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_bench_notices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    mutant = MUTANTS[name]
+    # three heads: passes are then still pending in the second clock after a column
+    pim = PimSpec(head_size_max=64, group_max=3)
+    unit = mutated(mutant, monkeypatch)(pim)
+    with pytest.raises(BenchFailure, match=rf"{mutant.seen_by} +FAIL"):
+        simulate(unit, BENCH, tmp_path, simulator="icarus", tests=[mutant.seen_by],
+                 parameters=bench_parameters(pim, groups=[1]))
