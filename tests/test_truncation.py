@@ -47,7 +47,8 @@ a, b, taken = Signal(4, name="a"), Signal(4, name="b"), Signal(name="taken")
     (a, 4, False), (a, 3, True), (a + 1, 4, False), (a - 1, 4, False), (a + taken, 4, False),
     (a + 1, 3, True), (a + b, 4, True), (a + b, 5, False), (a * b, 7, True), (Cat(a, b), 7, True),
     (Mux(taken, a + 1, 0), 4, False), (Mux(taken, a + b, 0), 4, True),
-    (a << 3, 7, False), (a << 3, 6, True), (a << b, 8, True),
+    (a >> 1, 3, False), (a >> 1, 2, True), ((a >> 2) + (b >> 2), 3, False),
+    ((a >> 2) + (b >> 2), 2, True), (a << 3, 7, False), (a << 3, 6, True), (a << b, 8, True),
     (Value.cast(15), 4, False), (Value.cast(16), 4, True), (Value.cast(-8), 4, False),
     (Value.cast(-9), 4, True),
 ], ids=repr)

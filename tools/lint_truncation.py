@@ -20,7 +20,7 @@ from typing import Any
 from unittest.mock import patch
 
 from amaranth.hdl import Fragment
-from amaranth.hdl._ast import Assign, Const, Operator, SwitchValue
+from amaranth.hdl._ast import Assign, Const, SwitchValue
 from amaranth.lib import wiring
 
 from tb.designs import DESIGNS
@@ -63,21 +63,31 @@ def drops_bits(value: Any, width: int) -> bool:
     """Whether assigning ``value`` to ``width`` bits loses bits that it may need."""
     if isinstance(value, Const):
         return not -(1 << width) // 2 <= value.value < 1 << width
-    if len(value) <= width:
-        return False
-    if isinstance(value, SwitchValue):                      # Mux
+    if isinstance(value, SwitchValue):                                    # Mux
         return any(drops_bits(branch, width) for _, branch in value.cases)
-    return not isinstance(value, Operator) or _operation_drops_bits(value, width)
+    operator, left, right = _operation(value)
+    if operator in ("+", "-") and len(right) == 1:                        # a step of a counter
+        return _bits(left) > width
+    return _bits(value) > width
 
 
-def _operation_drops_bits(operation: Any, width: int) -> bool:
-    if len(operation.operands) == 2:
-        left, right = operation.operands
-        if operation.operator in ("+", "-") and len(right) == 1:           # a step of a counter
-            return len(left) > width
-        if operation.operator == "<<" and isinstance(right, Const):        # not the widest shift
-            return len(left) + right.value > width
-    return True
+def _operation(value: Any) -> tuple[str, Any, Any]:
+    operands = getattr(value, "operands", ())            # only an Operator has any
+    return (value.operator, *operands) if len(operands) == 2 else ("", None, None)
+
+
+def _bits(value: Any) -> int:
+    """Bits that a value can need: fewer than Amaranth gives it after a constant shift."""
+    operator, left, right = _operation(value)
+    needed = len(value)
+    if operator == "<<" and isinstance(right, Const):
+        needed = _bits(left) + right.value
+    elif operator == ">>" and isinstance(right, Const):
+        needed = max(_bits(left) - right.value, 1)
+    elif operator in ("+", "-"):
+        mixed = left.shape().signed != right.shape().signed
+        needed = max(_bits(left), _bits(right)) + 1 + mixed
+    return min(needed, len(value))
 
 
 class Recorder:
