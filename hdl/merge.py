@@ -216,8 +216,9 @@ class Merge(wiring.Component):
 
     A beat of a part is taken every clock. The result is offered ``RESULT_LATENCY`` clocks after
     the last header or ``DRAIN_LATENCY`` clocks after the last beat, whichever is later, and then a
-    beat every two clocks; a partial result ``PARTIAL_LATENCY`` clocks after the last beat, and
-    then a beat a clock. The next head's parts are taken while the last results wait.
+    beat every two clocks. A partial result's header is offered ``PARTIAL_LATENCY`` clocks after
+    the last beat, and from two clocks later on a beat a clock. The next head's parts are taken
+    while the last results wait.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """Bench of the softmax unit: weights, rescale words and (m, l) against the golden model.
 
-Parameters: ``format`` (KV format), ``group_max``, ``random`` (attentions of the random test).
+Parameters: ``format`` (KV format), ``group_max``, ``fraction_bits`` (of the exponent), ``random``
+(attentions of the random test).
 """
 
 from collections.abc import Callable, Iterator
@@ -26,9 +27,10 @@ HALF = BLOCK_TOKENS // 2
 Scores = NDArray[np.float32]
 
 
-def softmax_spec(format: str, group_max: int, **_: Any) -> PimSpec:
+def softmax_spec(format: str, group_max: int, fraction_bits: int, **_: Any) -> PimSpec:
     """The specification that a set of bench parameters stands for."""
-    return PimSpec(kv_format=kv_format(format), group_max=group_max)
+    return PimSpec(kv_format=kv_format(format), group_max=group_max,
+                   exponent_fraction_bits=fraction_bits)
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,14 @@ class SoftmaxBench(Bench):
 
         Notes when the first head of a wave ended and when the unit was last busy.
         """
-        dut, layout = self.dut, score_layout(self.pim)
+        dut = self.dut
+        head, last = (score_layout(self.pim)[name] for name in ("head", "last"))
+        fields = (1 << head.width) - 1 << head.offset | 1 << last.offset
         while True:
             await RisingEdge(dut.clk)
             if int(dut.score__valid.value) and int(dut.score__ready.value):
-                beat = layout.from_bits(int(dut.score__payload.value))
-                if beat.last and beat.head == 0:
-                    self.first_end = self.cycle
+                if int(dut.score__payload.value) & fields == 1 << last.offset:
+                    self.first_end = self.cycle      # last beat of head 0
             if int(dut.busy.value):
                 self.busy_cycle = self.cycle
             self.nans += int(dut.nan.value)

@@ -4,15 +4,71 @@ import pytest
 
 from hdl.softmax import Softmax
 from tb.bench_softmax import softmax_spec
-from tb.build import simulate
+from tb.build import BenchFailure, simulate
+from tests.rtl.mutants import Mutant, mutated
 
-FULL = {"format": "bf16", "group_max": 8, "random": 12}
-SMALL = {"format": "fp16", "group_max": 3, "random": 5}
+BENCH = "tb.bench_softmax"
+FULL = {"format": "bf16", "group_max": 8, "fraction_bits": 10, "random": 12}
+SMALL = {"format": "fp16", "group_max": 3, "fraction_bits": 10, "random": 2}
+TINY = {"format": "bf16", "group_max": 2, "fraction_bits": 8, "random": 6}
+CALM = "corners_match_the_golden_model/idle=0.0/stall=0.0"
+ROUGH = "random_attentions_match_the_golden_model/idle=0.0/stall=0.9"
+ON_ICARUS = [CALM, "corners_match_the_golden_model/idle=0.3/stall=0.5", ROUGH,
+             "a_wave_takes_four_clocks_a_block_and_head"]
 
 
-@pytest.mark.parametrize("simulator, parameters", [
-    ("verilator", FULL), ("verilator", SMALL), ("icarus", SMALL),
-], ids=["verilator-bf16", "verilator-fp16", "icarus-fp16"])
-def test_softmax_unit_matches_the_golden_model(tmp_path, simulator, parameters):
-    simulate(Softmax(softmax_spec(**parameters)), "tb.bench_softmax", tmp_path,
-             simulator=simulator, parameters=parameters)
+@pytest.mark.parametrize("simulator, parameters, tests", [
+    ("verilator", FULL, []), ("icarus", SMALL, ON_ICARUS),
+], ids=["verilator-bf16", "icarus-fp16"])
+def test_softmax_unit_matches_the_golden_model(tmp_path, simulator, parameters, tests):
+    simulate(Softmax(softmax_spec(**parameters)), BENCH, tmp_path, simulator=simulator,
+             parameters=parameters, tests=tests)
+
+
+MUTANTS = {
+    "maximum ignores the sign": Mutant(
+        "hdl.score_buffer", "Cat(score[:-1] ^ score[-1].replicate(FP32.width - 1),",
+        "Cat(score[:-1],", CALM),
+    "NaN is the largest score": Mutant(
+        "hdl.score_buffer", "with m.Elif(nan):", "with m.Elif(nan & 0):", CALM),
+    "one token too many": Mutant(
+        "hdl.score_buffer", "lane < self.beat.count, ", "lane <= self.beat.count, ", CALM),
+    "room for weights ignored": Mutant(
+        "hdl.score_buffer", " & self.room\n", "\n", ROUGH),
+    "exponent rounds ties away": Mutant(
+        "hdl.exponent", "(half & (rest | kept[0]))", "half", CALM),
+    "upper clamp missing": Mutant(
+        "hdl.exponent", "magnitude == limit)", "magnitude > limit)", CALM),
+    "subnormal weight never promoted": Mutant(
+        "hdl.exponent", "with m.Elif(promoted):", "with m.Elif(promoted & 0):", CALM),
+    "first maximum is at least 0": Mutant(
+        "hdl.softmax", "first | (top > old)", "top > old", CALM),
+    "shift off by one": Mutant(
+        "hdl.softmax", "(new - old)[:", "(new - old + 1)[:", CALM),
+    "sum not rescaled": Mutant(
+        "hdl.softmax", "rescale(self.state[wave.head].l, shift[wave.head])",
+        "self.state[wave.head].l", CALM),
+    "rescale of the last head missing": Mutant(
+        "hdl.softmax", "head <= self.config.last_head", "head < self.config.last_head", CALM),
+    "quads alternate by pairs": Mutant(
+        "hdl.weight_sum", "place.quad[0], done_place.quad[0]", "place.quad[1], done_place.quad[1]",
+        CALM),
+    "second accumulator not cleared": Mutant(
+        "hdl.weight_sum", "(place.quad < len(kept))", "(place.quad == 0)", CALM),
+    "a wave overwrites the one before": Mutant(
+        "hdl.score_buffer", "self.i.ready.eq(~full)", "self.i.ready.eq(1)", ROUGH),
+}
+CHAIN = ("hdl.exponent", "hdl.score_buffer", "hdl.weight_sum", "hdl.softmax")
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_bench_notices(tmp_path, monkeypatch, name):
+    unit = mutated(MUTANTS[name], CHAIN, monkeypatch).Softmax(softmax_spec(**TINY))
+    with pytest.raises(BenchFailure, match=rf"{MUTANTS[name].seen_by} +FAIL"):
+        simulate(unit, BENCH, tmp_path, simulator="icarus", parameters=TINY,
+                 tests=[MUTANTS[name].seen_by])
+
+
+def test_the_unit_that_mutants_are_made_from_passes(tmp_path):
+    simulate(Softmax(softmax_spec(**TINY)), BENCH, tmp_path, simulator="icarus", parameters=TINY,
+             tests=[CALM, ROUGH])
