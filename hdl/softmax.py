@@ -1,6 +1,6 @@
 """The online-softmax unit of a pseudo-channel."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -180,7 +180,7 @@ class Softmax(wiring.Component):
         self._sums(m, lanes, shift, buffer)
         return m
 
-    def _maxima(self, m: Module, taken: Signal, first: Signal,
+    def _maxima(self, m: Module, taken: Value, first: Signal,
                 shift: data.View, buffer: ScoreBuffer) -> None:
         """Updates the maximum of a head and makes the rescale word."""
         pim = self.pim

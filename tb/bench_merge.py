@@ -154,7 +154,7 @@ def random_parts(rng: np.random.Generator, pim: PimSpec, size: int = 0) -> list[
     size = size or int(rng.choice(np.arange(64, pim.head_size_max + 1, 16)))
     kind = rng.integers(3)
 
-    def values(shape: object) -> NDArray[np.float32]:
+    def values(shape: int) -> NDArray[np.float32]:
         if kind == 0:
             return from_bits(rng.integers(0, 1 << 32, shape, np.uint32))
         return (rng.normal(0, 1, shape) * 10.0 ** rng.integers(-2, 3)).astype(np.float32)

@@ -78,9 +78,9 @@ class SoftmaxBench(Bench):
         fields = (1 << head.width) - 1 << head.offset | 1 << last.offset
         while True:
             await RisingEdge(dut.clk)
-            if int(dut.score__valid.value) and int(dut.score__ready.value):
-                if int(dut.score__payload.value) & fields == 1 << last.offset:
-                    self.first_end = self.cycle      # last beat of head 0
+            if (int(dut.score__valid.value) and int(dut.score__ready.value)
+                    and int(dut.score__payload.value) & fields == 1 << last.offset):
+                self.first_end = self.cycle      # last beat of head 0
             if int(dut.busy.value):
                 self.busy_cycle = self.cycle
             self.nans += int(dut.nan.value)
