@@ -97,19 +97,19 @@ def sim(
     transformer, timing = model_by_name(model), timing_preset(preset)
     engine = EngineConfig(max_batch=max_batch, step_tokens=step_tokens, eviction=eviction,
                           dma_overlap=dma_overlap)
-    table = load_cycle_table(cycles)
+    cycle_table = load_cycle_table(cycles)
     with _progress(json, len(chosen) + 2) as (progress, task):
         progress.update(task, description="reading the workload")
         workload = _workload(trace, qps, seed, requests, limit)
         experiment = Experiment(workload=workload, model=transformer, systems=chosen,
-                                timing=timing, table=table, cards=cards, engine=engine)
+                                timing=timing, table=cycle_table, cards=cards, engine=engine)
 
         def report_progress(what: str) -> None:
             progress.update(task, description=what, advance=1)
 
         record = experiment.run(report_progress)
         report_progress("drawing the report")
-        page = render_report(record, table, transformer, timing)
+        page = render_report(record, cycle_table, transformer, timing)
         results_path, page_path = out / "results.json", out / "report" / "index.html"
         try:
             write_atomically(page_path, page.encode())
@@ -121,7 +121,11 @@ def sim(
         _print_json(record)
         return
     console = Console()
-    console.print(tables.result_table(record), soft_wrap=not console.is_terminal)
+    table = tables.result_table(record)
+    # Numbers cut off to fit a narrow terminal are worse than wrapped lines.
+    wide = console.options.update(width=200)
+    console.width = max(console.width, console.measure(table, options=wide).maximum)
+    console.print(table)
     for line in tables.result_notes(record):
         console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
     console.print(f"{results_path}  {page_path}", highlight=False, markup=False, soft_wrap=True)

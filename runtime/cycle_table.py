@@ -70,10 +70,10 @@ class MigrateRow(_Row, frozen=True, tag="migrate", kw_only=True):
 
 
 class MergeRow(_Row, frozen=True, tag="merge", kw_only=True):
-    """Partial results of one KV head's query heads, merged to one."""
+    """Partial results of one KV head's ``group`` query heads, merged to one each."""
 
-    group: int
     parts: int
+    group: int = 1
 
 
 class CycleFile(msgspec.Struct, frozen=True):

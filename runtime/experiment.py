@@ -128,5 +128,3 @@ def encode(record: dict[str, object]) -> bytes:
     """The record as indented JSON; the same record gives the same bytes."""
     return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
 
-
-__all__ = ["Experiment", "encode", "write_atomically"]

@@ -1,8 +1,8 @@
 """From one pseudo-channel's cycles to those of all PIM units of a card.
 
-A *unit* is one stack ID's PIM banks in one pseudo-channel: what the RTL slice simulates. The jobs of
-a layer are (sequence, KV head) pairs. A job of ``W`` waves may be cut into segments of at most ``w``
-waves on different units, whose partial results are merged:
+A *unit* is one stack ID's PIM banks in one pseudo-channel: what the RTL slice simulates. The jobs
+of a layer are (sequence, KV head) pairs. A job of ``W`` waves may be cut into segments of at most
+``w`` waves on different units, whose partial results are merged:
 
     rounds r = ceil(jobs / units)
     w = the smallest number with  heads * sum_i ceil(W_i / w) <= r * units
@@ -15,10 +15,10 @@ Which unit holds which wave is taken to be what this needs (placement is not mod
 partial results travel to the merging unit in no time: both are in the system's favour.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runtime.cycle_table import DIRECTIONS, COMPLETE_PIM_BANKS, CycleTable, Direction
+from runtime.cycle_table import DIRECTIONS, CycleTable, Direction
 from runtime.models import TransformerModel
 
 
@@ -102,11 +102,3 @@ class StackDma:
         """Cycles to move KV blocks of the whole model: the fullest channel's moves in a row."""
         moves = -(-kv_blocks * self.moves_per_block // self.channels)
         return moves * self.rows[direction].cycles
-
-
-def attended_tokens(waves: Iterable[int], wave_tokens: int) -> int:
-    """Tokens whose KV the banks read: all banks open their rows, also those with nothing in them."""
-    return sum(waves) * wave_tokens
-
-
-__all__ = ["COMPLETE_PIM_BANKS", "LayerAttention", "PimArray", "StackDma", "attended_tokens"]

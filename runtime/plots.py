@@ -6,24 +6,20 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from model.spec.attention import KvLayout
 from model.spec.timing import TimingTable
 from runtime.cycle_table import WAVE_TOKENS, CycleTable, Line
 from runtime.metrics import CDF_POINTS
 from runtime.models import TransformerModel
+from runtime.tables import PART_NAMES
 
 COLOURS = {"gpu": "#7a7f87", "attacc_split4": "#d1802f", "tokenstack_base": "#2a6f97"}
-PARTS = {
-    "matrix": ("matrix products (GPU)", "#2a6f97"),
-    "elementwise": ("norms, activations (GPU)", "#8fb8cf"),
-    "all_reduce": ("all-reduce", "#6b4c9a"),
-    "prefill_attention": ("prefill attention (GPU)", "#c9a227"),
-    "decode_attention": ("decode attention", "#b5443c"),
-    "dma_wait": ("waiting for the stack DMA", "#3a7d44"),
-    "idle": ("idle: no request", "#dadde1"),
-}
-STYLE = {"font.family": "sans-serif", "font.size": 9, "axes.spines.top": False,
+PART_COLOURS = {"matrix": "#2a6f97", "elementwise": "#8fb8cf", "all_reduce": "#6b4c9a",
+                "prefill_attention": "#c9a227", "decode_attention": "#b5443c",
+                "dma_wait": "#3a7d44", "idle": "#dadde1"}
+STYLE: dict[Any, Any] = {"font.family": "sans-serif", "font.size": 9, "axes.spines.top": False,
          "axes.spines.right": False, "axes.axisbelow": True, "axes.grid": True,
          "grid.color": "#e6e8eb", "svg.hashsalt": "tokenstack", "svg.fonttype": "none",
          "legend.frameon": False, "axes.titlesize": 10, "axes.titleweight": "bold",
@@ -46,6 +42,19 @@ def _colour(name: str) -> str:
     return COLOURS.get(name, "#444444")
 
 
+def _time_unit(results: dict[str, Any], key: str) -> tuple[str, float]:
+    """Unit in which the largest percentile reads well, and its milliseconds."""
+    largest = max((r[key]["p99"] for r in results.values() if r[key]), default=0.0)
+    return ("s", 1000.0) if largest >= 5000 else ("ms", 1.0)
+
+
+def _plain_log_axis(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=20))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def overview(results: dict[str, Any]) -> str:
     """Throughput, and medians with 99th percentiles of TTFT and TPOT."""
     with matplotlib.rc_context(STYLE):
@@ -58,16 +67,17 @@ def overview(results: dict[str, Any]) -> str:
                  ylim=(0, max(rates) * 1.15))
         for axes, key, title in ((middle, "ttft_ms", "Time to first token"),
                                  (right, "tpot_ms", "Time per output token")):
+            unit, scale = _time_unit(results, key)
             for k, name in enumerate(names):
                 if results[name][key] is None:
                     continue
-                median, tail = results[name][key]["p50"], results[name][key]["p99"]
+                median, tail = (results[name][key][p] / scale for p in ("p50", "p99"))
                 axes.bar(k - 0.2, median, width=0.36, color=_colour(name))
                 axes.bar(k + 0.2, tail, width=0.36, color=_colour(name), alpha=0.45)
                 for x, value in ((k - 0.2, median), (k + 0.2, tail)):
                     axes.annotate(f"{value:.3g}", (x, value), ha="center", va="bottom",
                                   fontsize=8, xytext=(0, 1), textcoords="offset points")
-            axes.set(title=f"{title}: p50, p99 (pale)", ylabel="ms")
+            axes.set(title=title, ylabel=f"{unit}: p50, p99 pale")
             axes.margins(y=0.15)
         for axes in (left, middle, right):
             axes.set_xticks(range(len(names)), [n.replace("_", "\n", 1) for n in names])
@@ -81,12 +91,14 @@ def distributions(results: dict[str, Any]) -> str:
         figure, panels = _figure(2)
         for axes, key, title in ((panels[0], "ttft_ms", "Time to first token"),
                                  (panels[1], "tpot_ms", "Time per output token")):
+            unit, scale = _time_unit(results, key)
             for name, result in results.items():
                 if result[key] is not None:
-                    axes.plot(result[key]["cdf"], CDF_POINTS, color=_colour(name), label=name,
-                              linewidth=1.8)
-            axes.set(title=title, xlabel="ms, logarithmic", ylabel="% of requests", xscale="log",
+                    axes.plot([t / scale for t in result[key]["cdf"]], CDF_POINTS,
+                              color=_colour(name), label=name, linewidth=1.8)
+            axes.set(title=title, xlabel=f"{unit}, logarithmic", ylabel="% of requests",
                      ylim=(0, 100))
+            _plain_log_axis(axes)
         panels[0].legend()
         return _svg(figure)
 
@@ -96,12 +108,12 @@ def time_shares(results: dict[str, Any]) -> str:
     with matplotlib.rc_context(STYLE):
         figure, (axes,) = _figure(1, 0.9 + 0.55 * len(results))
         names = list(results)[::-1]
-        used = [p for p in PARTS if any(results[n]["time_ms"].get(p) for n in names)]
+        used = [p for p in PART_NAMES if any(results[n]["time_ms"].get(p) for n in names)]
         left = [0.0] * len(names)
         for part in used:
-            label, colour = PARTS[part]
             seconds = [results[n]["time_ms"].get(part, 0.0) / 1000 for n in names]
-            axes.barh(names, seconds, left=left, color=colour, label=label, height=0.6)
+            axes.barh(names, seconds, left=left, color=PART_COLOURS[part], label=PART_NAMES[part],
+                      height=0.6)
             left = [a + b for a, b in zip(left, seconds, strict=True)]
         axes.set(xlabel="simulated seconds")
         axes.grid(visible=False, axis="y")
@@ -137,9 +149,12 @@ def attention_cycles(table: CycleTable, model: TransformerModel, timing: TimingT
         left.set(title=f"Attention of one KV head, group {model.group}, one pseudo-channel",
                  xlabel="context, tokens", ylabel="clocks", xlim=(0, None), ylim=(0, None))
         left.legend()
-        reach = [w for w in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)]
+        reach = (1, 2, 4, 8, 16, 32, 64)
         right.plot([w * WAVE_TOKENS for w in reach],
                    [100 * bound * w / line.cycles(w) for w in reach], color="#2a6f97", marker=".")
         right.set(title="Share of the bound that is reached", xlabel="context, tokens",
-                  ylabel="% of the bound", xscale="log", ylim=(0, 105))
+                  ylabel="% of the bound", ylim=(0, 105))
+        right.set_xscale("log", base=2)
+        right.set_xticks([w * WAVE_TOKENS for w in reach],
+                         [str(w * WAVE_TOKENS) for w in reach])
         return _svg(figure)

@@ -20,22 +20,26 @@ def _constants(model: TransformerModel, timing: TimingTable) -> list[tuple[str, 
     """(what, value, source) of every constant behind the figures."""
     energy = ATTACC
     return [
-        ("model", f"{model.name}: {model.parameters / 1e9:.2f} G parameters, {model.layers} "
-         f"layers, {model.heads} query and {model.kv_heads} KV heads of {model.head_size}",
+        ("model",
+         (f"{model.name}: {model.parameters / 1e9:.2f} G parameters, {model.layers} layers, "
+          f"{model.heads} query and {model.kv_heads} KV heads of {model.head_size}"),
          model.source),
         ("DRAM timing", f"{timing.name}, clock {timing.clock_ps / 1000:g} ns", timing.source),
-        ("GPU arithmetic", f"{H100.flops / 1e12:g} TFLOPS dense 16-bit ({H100.name}), "
-         f"{H100.compute_percent} % reached", "facts.md 7; AttAcc simulator, facts.md 2.2"),
+        ("GPU arithmetic",
+         (f"{H100.flops / 1e12:g} TFLOPS dense 16-bit ({H100.name}), "
+          f"{H100.compute_percent} % reached"), "facts.md 7; AttAcc simulator, facts.md 2.2"),
         ("GPU bandwidth", f"{H100.bandwidth_percent} % of the stacks' data buses reached",
          "AttAcc simulator, facts.md 2.2"),
-        ("norms and activations", "6.87 us + 1.6e-6 us/B, 8.29 us + 4.47e-7 us/B at 1555 GB/s, "
-         "scaled by bandwidth", "AttAcc simulator, facts.md 2.2"),
+        ("norms and activations",
+         "6.87 us + 1.6e-6 us/B, 8.29 us + 4.47e-7 us/B at 1555 GB/s, scaled by bandwidth",
+         "AttAcc simulator, facts.md 2.2"),
         ("stacks a card", str(STACKS_PER_CARD), "facts.md 1.2"),
         ("density of PIM layers", f"{PIM_DENSITY_PERCENT} % of plain layers", "facts.md 1.2"),
         ("usable capacity", f"{USABLE_PERCENT} %", "facts.md 1.2"),
-        ("DRAM energy", f"{energy.gpu_access_bit:.2f} pJ/bit to the GPU, "
-         f"{energy.bank_access_bit:.2f} to a bank's MAC unit, {energy.pim_io_bit:.2f} for "
-         f"queries and outputs, {2 * energy.stack_access_bit:.2f} for a migration",
+        ("DRAM energy",
+         (f"{energy.gpu_access_bit:.2f} pJ/bit to the GPU, {energy.bank_access_bit:.2f} to a "
+          f"bank's MAC unit, {energy.pim_io_bit:.2f} for queries and outputs, "
+          f"{2 * energy.stack_access_bit:.2f} for a migration"),
          "AttAcc simulator with its byte/bit slip mended, facts.md 2.2 and 9"),
         ("arithmetic energy", f"{energy.mac} pJ a MAC", "AttAcc simulator, facts.md 2.2"),
     ]
@@ -59,6 +63,6 @@ def render_report(record: dict[str, Any], table: CycleTable, model: TransformerM
         record=record, source=record["provenance"], systems=record["systems"], feasible=feasible,
         columns=tables.RESULT_COLUMNS, cells=tables.result_cells, bottleneck=tables.bottleneck,
         figures=figures, attention=plots.attention_cycles(table, model, timing),
-        parts=plots.PARTS, attend=attend, migrations=migrations,
+        attend=attend, migrations=migrations,
         bound=plots.wave_bound(timing, model.head_size, model.group),
         constants=_constants(model, timing))

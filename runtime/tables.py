@@ -22,6 +22,14 @@ def milliseconds(value: float | None) -> str:
     return f"{value:.0f} ms" if value >= 1000 else f"{value:.3g} ms"
 
 
+def pair(low: float | None, high: float | None) -> str:
+    """Two times, the unit once if they share it."""
+    first, second = milliseconds(low), milliseconds(high)
+    if low is not None and first.split()[-1] == second.split()[-1]:
+        first = first.split()[0]
+    return f"{first} / {second}"
+
+
 def size(value: float) -> str:
     """Bytes with a binary prefix."""
     for unit in ("B", "KiB", "MiB", "GiB"):
@@ -42,8 +50,7 @@ def result_cells(result: Record) -> list[str]:
         return ["infeasible"] + ["-"] * (len(RESULT_COLUMNS) - 1)
     ttft, tpot = result["ttft_ms"], result["tpot_ms"] or {}
     return [f"{result['output_tokens_per_second']:.0f}",
-            f"{milliseconds(ttft['p50'])} / {milliseconds(ttft['p99'])}",
-            f"{milliseconds(tpot.get('p50'))} / {milliseconds(tpot.get('p99'))}",
+            pair(ttft["p50"], ttft["p99"]), pair(tpot.get("p50"), tpot.get("p99")),
             percent(result["pim_hit_rate"]), percent(result["prefix_hit_rate"]),
             size(result["migrated_bytes"]), f"{result['joules_per_output_token']:.3f}"]
 
@@ -55,9 +62,10 @@ RESULT_COLUMNS = ("tokens/s", "TTFT p50 / p99", "TPOT p50 / p99", "PIM hits", "p
 def result_table(record: Record) -> Table:
     """Systems by figures."""
     source = record["provenance"]
-    table = Table(title=f"{source['model']['name']}, {source['preset']}, {source['cards']} card(s), "
-                  f"{source['workload']['served_requests']} requests at "
-                  f"{source['workload']['served_qps']:.3g}/s", title_justify="left", box=box.SIMPLE_HEAD)
+    title = (f"{source['model']['name']}, {source['preset']}, {source['cards']} card(s), "
+             f"{source['workload']['served_requests']} requests at "
+             f"{source['workload']['served_qps']:.3g}/s")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("system", no_wrap=True)
     for name in RESULT_COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
@@ -66,20 +74,33 @@ def result_table(record: Record) -> Table:
     return table
 
 
+PART_NAMES = {
+    "matrix": "matrix products (GPU)",
+    "elementwise": "norms, activations (GPU)",
+    "all_reduce": "all-reduce",
+    "prefill_attention": "prefill attention (GPU)",
+    "decode_attention": "decode attention",
+    "dma_wait": "waiting for the stack DMA",
+    "idle": "idle, no request",
+}
+"""The parts of a run's time, in the order of the plots."""
+
+
 def bottleneck(result: Record) -> str:
     """What takes most of a system's time, in words."""
     total = sum(result["time_ms"].values())
     part, most = max(result["time_ms"].items(), key=lambda item: item[1])
-    return f"{part.replace('_', ' ')} {most / total:.0%} of the time"
+    return f"{PART_NAMES[part]} {most / total:.0%} of the time"
 
 
 def result_notes(record: Record) -> list[str]:
     """What a reader must know beside the table."""
     source = record["provenance"]
     workload, cycles = source["workload"], source["cycles"]
-    notes = [f"cycles: {cycles['simulator']} {cycles['simulator_version']}, RTL "
-             f"{cycles['rtl_sha256'][:12]}, configuration {cycles['config_sha256'][:12]}; "
-             f"attend fit off by {record['cycles']['attend']['largest_deviation']:.2%} at most"]
+    deviation = record["cycles"]["attend"]["largest_deviation"]
+    notes = [(f"cycles: {cycles['simulator']} {cycles['simulator_version']}, RTL "
+              f"{cycles['rtl_sha256'][:12]}, configuration {cycles['config_sha256'][:12]}; "
+              f"the line through the attention points leaves them by {deviation:.2%} at most")]
     for name, result in record["systems"].items():
         notes.append(result["reason"] if not result["feasible"] else
                      f"{name}: {bottleneck(result)}; {result['mean_decoding_requests'] or 0:.1f} "

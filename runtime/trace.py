@@ -108,7 +108,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, MooncakeRow]]:
     found = False
     with _open(path) as file:
         try:
-            for line, raw in enumerate(file, 1):        # noqa: B007, the handlers name the line
+            for line, raw in enumerate(file, 1):
                 if not raw.strip():
                     continue
                 row = _decode(path, line, raw)
@@ -164,8 +164,8 @@ def load_mooncake(path: Path, limit: int | None = None) -> Workload:
             moved += arrival != row.timestamp * PS_PER_MS
     notes = ()
     if shared_ticks:
-        notes = (f"{moved} of {len(requests)} rows moved: {len(shared_ticks)} timestamps are "
-                 "shared by several rows, which are spread evenly up to the next timestamp",)
+        notes = ((f"{moved} of {len(requests)} rows moved: {len(shared_ticks)} timestamps are "
+                  "shared by several rows, which are spread evenly up to the next timestamp"),)
     return Workload(requests=tuple(requests), block_tokens=MOONCAKE_BLOCK_TOKENS, notes=notes,
                     source={"kind": "mooncake", "path": str(path), "sha256": file_sha256(path),
                             "rows": len(requests), "limit": limit})

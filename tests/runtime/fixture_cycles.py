@@ -17,7 +17,8 @@ def fixture_table(preset: str = "hbm4_8000", clock_ps: int = 1000) -> dict:
     rows: list[dict] = []
 
     def add(cycles: int, run: str, **fields: object) -> None:
-        rows.append({**fields, "cycles": cycles, "waveform_cycles": cycles, "run": f"fixture.{run}"})
+        rows.append({**fields, "cycles": cycles, "waveform_cycles": cycles,
+                     "run": f"fixture.{run}"})
 
     for group, per_wave in ATTEND_PER_WAVE.items():
         for waves in (1, 2, 3):

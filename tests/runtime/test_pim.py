@@ -1,0 +1,92 @@
+"""Composition of one pseudo-channel's cycles to a card: exact cases, bounds, realisability."""
+
+from math import ceil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.models import LLAMA_3_8B, QWEN3_32B
+from runtime.pim import PimArray, StackDma
+from tests.runtime.common import table_in
+from tests.runtime.fixture_cycles import ATTEND_FIXED, ATTEND_PER_WAVE, MERGE_PER_PART, MIGRATE
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return table_in(tmp_path_factory.mktemp("cycles"))
+
+
+def llama_array(table, units=320, per_stack=64, cards=1):
+    return PimArray(table, LLAMA_3_8B, cards=cards, units=units, units_per_stack=per_stack)
+
+
+def attend(waves):
+    return ATTEND_FIXED + ATTEND_PER_WAVE[4] * waves
+
+
+def merge(parts):
+    return 4 * (MERGE_PER_PART * (parts - 1) + 10) if parts > 1 else 0
+
+
+def test_one_sequence_is_split_over_floor_of_units_by_jobs(table):
+    # 8 jobs on 320 units: 40 each; 80 waves make 2 a unit
+    layer = llama_array(table).layer([80])
+    assert (layer.rounds, layer.waves, layer.parts) == (1, 2, 40)
+    assert layer.cycles == attend(2) + merge(40)
+
+
+def test_a_short_sequence_is_not_split_and_not_merged(table):
+    layer = llama_array(table).layer([1])
+    assert layer.cycles == attend(1)
+
+
+def test_more_jobs_than_units_take_rounds(table):
+    layer = llama_array(table).layer([5] * 64)      # 512 jobs: two rounds
+    assert (layer.rounds, layer.parts) == (2, 1)
+    assert layer.cycles == 2 * attend(5)
+
+
+def test_a_job_stays_within_a_stack(table):
+    layer = llama_array(table, units=320, per_stack=16).layer([320])
+    assert (layer.waves, layer.parts) == (20, 16)
+
+
+def test_a_long_sequence_gets_more_units_than_a_short_one(table):
+    layer = llama_array(table).layer([100, 10, 10])
+    assert ceil(100 / layer.waves) > 2 * ceil(10 / layer.waves)
+
+
+def test_cards_share_the_heads(table):
+    assert llama_array(table).layer([60]).waves == 2
+    assert llama_array(table, cards=2).layer([60]).waves == 1
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=64), st.sampled_from([64, 320, 512]))
+def test_the_split_is_realisable_smallest_and_above_the_work_bound(table, waves, units):
+    array = llama_array(table, units=units)
+    layer = array.layer(waves)
+    segments = 8 * sum(ceil(w / layer.waves) for w in waves)
+    assert segments <= layer.rounds * units
+    assert ceil(max(waves) / layer.waves) == layer.parts <= 64
+    assert layer.rounds * layer.waves * units >= 8 * sum(waves)
+    finer = layer.waves - 1
+    assert (finer == 0 or ceil(max(waves) / finer) > 64
+            or 8 * sum(ceil(w / finer) for w in waves) > layer.rounds * units)
+    assert layer.cycles == layer.rounds * (attend(layer.waves) + merge(layer.parts))
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=40), st.data())
+def test_more_context_never_shortens_the_longest_segment(table, waves, data):
+    array = llama_array(table)
+    longer = list(waves)
+    longer[data.draw(st.integers(0, len(waves) - 1))] += data.draw(st.integers(1, 50))
+    assert array.layer(longer).waves >= array.layer(waves).waves
+
+
+def test_the_dma_moves_the_fullest_channel_s_blocks_one_by_one(table):
+    dma = StackDma(table, LLAMA_3_8B, cards=1, channels=320)
+    assert dma.moves_per_block == 256                   # 32 layers of 8 heads, 8 KiB each
+    assert dma.cycles(1, "capacity_to_pim") == MIGRATE["capacity_to_pim"]
+    assert dma.cycles(5, "pim_to_capacity") == 4 * MIGRATE["pim_to_capacity"]
+    assert StackDma(table, QWEN3_32B, cards=4, channels=320).moves_per_block == 128
