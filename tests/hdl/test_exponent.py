@@ -5,12 +5,9 @@ import pytest
 from amaranth.sim import Simulator
 
 from hdl.exponent import Exponent, Weight
-from hdl.reserved_queue import ReservedQueue
-from hdl.weight_sum import place_layout
 from model.golden import softmax
 from model.golden.floats import from_bits, to_bits
 from model.spec.attention import PimSpec
-from model.spec.errors import SpecError
 from model.spec.formats import BF16, FP16
 
 
@@ -72,9 +69,3 @@ def test_exponents_are_rounded_and_clamped_as_in_the_golden_model(fraction_bits)
     got = pipelined(Exponent(PimSpec(exponent_fraction_bits=fraction_bits)),
                     {"score": to_bits(scores), "scale": to_bits(scales)}, Exponent.LATENCY)
     np.testing.assert_array_equal(got, want)
-
-
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
-def test_a_queue_of_one_place_is_refused():
-    with pytest.raises(SpecError, match=r"depth: expected an integer in 2\.\.1024, not 1"):
-        ReservedQueue(place_layout(PimSpec()), depth=1)
