@@ -7,15 +7,14 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hdl.bank_table import BankTable
-from hdl.dram_device import DramDevice, PimUnit
+from hdl.dram_device import DramDevice, PimUnit, check_latencies
 from hdl.layouts import AttentionConfig, CommandSignature, PimPortSignature, PortSignature
 from hdl.pass_sequencer import PassSequencer
 from hdl.pim_bank import PimBank
-from hdl.refresh import Refresh
+from hdl.refresh import Refresh, refresh_step
 from hdl.request_head import RequestHead, ResponseQueue
 from hdl.scheduler import Scheduler
 from hdl.timing_guard import TimingGuard
-from model.spec.errors import SpecError
 from model.spec.slice import SliceSpec
 from model.spec.timing import Command
 
@@ -82,9 +81,8 @@ class Channel(wiring.Component):
 
     def __init__(self, spec: SliceSpec, *, pim_unit: PimUnit = PimBank) -> None:
         self.spec, self.pim_unit = spec, pim_unit
-        if spec.timing.write_latency >= spec.timing.read_latency:
-            raise SpecError(f"timing {spec.timing.name}.nCWL", spec.timing.nCWL,
-                            f"less than nCL = {spec.timing.nCL}, in clocks")
+        refresh_step(spec)          # refuse now what the parts would refuse later
+        check_latencies(spec)
         super().__init__({
             "host": In(PortSignature(spec)), "dma": In(PortSignature(spec)),
             "pim": In(PimPortSignature(spec)),

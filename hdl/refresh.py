@@ -14,6 +14,15 @@ POSTPONED_MAX = 8
 """Refreshes of a bank that may be outstanding at once; JEDEC lets a controller postpone eight."""
 
 
+def refresh_step(spec: SliceSpec) -> int:
+    """Clocks from one unit's turn to the next; :class:`SpecError` if there are none."""
+    units = 1 + spec.geometry.capacity_banks
+    if spec.timing.refresh_interval < units:
+        raise SpecError(f"timing {spec.timing.name}.nREFI", spec.timing.nREFI,
+                        f"at least one clock for each of {units} refresh units")
+    return spec.timing.refresh_interval // units
+
+
 class Refresh(wiring.Component):
     """Asks for one refresh of each unit every tREFI: each capacity bank, and the PIM banks as one.
 
@@ -51,10 +60,7 @@ class Refresh(wiring.Component):
         banks = len(spec.geometry.banks)
         pim = spec.geometry.pim_banks
         self.units = [(1 << pim) - 1, *(1 << slot for slot in range(pim, banks))]
-        self.step = spec.timing.refresh_interval // len(self.units)
-        if self.step < 1:
-            raise SpecError(f"timing {spec.timing.name}.nREFI", spec.timing.nREFI,
-                            f"at least one clock for each of {len(self.units)} refresh units")
+        self.step = refresh_step(spec)
         super().__init__({
             "wanted": In(banks), "issued": In(1),
             "valid": Out(1), "slots": Out(banks), "all": Out(1),

@@ -87,7 +87,7 @@ class TimingChecker:
         self.geometry: ChannelGeometry = spec.geometry
         self.open_rows: dict[int, int] = {}
         self.issued = 0
-        depth = max(rule.window for rule in spec.timing.constraints)
+        depth = max((rule.window for rule in spec.timing.constraints), default=1)
         self._history: dict[tuple[Site, Command], deque[int]] = defaultdict(
             lambda: deque(maxlen=depth))
         self._rules: dict[Command, list[Constraint]] = {
