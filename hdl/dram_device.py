@@ -99,6 +99,8 @@ class DramDevice(wiring.Component):
 
         faults: list[Value] = [_drives_reads(arrive) & _drives_writes(store)]
         bus_data: list[Value] = []
+        unit: Any
+        pim: Any
         for bank in geometry.banks:
             m.submodules[f"bank_{bank}"] = unit = Shared("dram_bank", DramBank, geometry)
             self._connect_bank(m, unit, bank, fetch, store, write_data)
@@ -121,7 +123,7 @@ class DramDevice(wiring.Component):
         m.d.sync += self.error.eq(reduce(or_, faults))
         return m
 
-    def _connect_bank(self, m: Module, unit: DramBank, bank: int, fetch: Any, store: Any,
+    def _connect_bank(self, m: Module, unit: Any, bank: int, fetch: Any, store: Any,
                       write_data: Value) -> None:
         row, column = self.commands.row, self.commands.column
         is_pim = bank in self.spec.geometry.pim_bank_numbers

@@ -53,7 +53,7 @@ def check(work: Path, geometry: dict[str, int], timing: str, simulator: str, *,
 
 
 def test_the_channel_with_hbm4_timing(tmp_path: Path) -> None:
-    check(tmp_path, GEOMETRY, "hbm4_8000", "verilator")
+    check(tmp_path, GEOMETRY, "hbm4_8000", "verilator", length=0.5)
 
 
 def test_the_same_channel_with_hbm3_timing(tmp_path: Path) -> None:
@@ -208,7 +208,8 @@ def test_a_wrong_timing_is_noticed(changed: Callable[[TimingTable], TimingTable]
 
 
 def test_the_small_build_of_the_mutants_passes_unchanged(tmp_path: Path) -> None:
+    # Without the two longest, which pass in the builds above
     tests = {mutant[3] for mutant in MUTANTS.values()} | {
-        "both_ports_fight_for_two_rows_of_one_bank", "random_traffic_of_both_ports",
-        "passes_with_traffic_on_all_banks"}
+        "columns_of_a_pass_have_no_bubble_under_traffic"} - {
+        "idle_banks_are_refreshed_once_every_trefi", "nobody_starves"}
     check(tmp_path, TINY, "hbm4_8000", "icarus", length=0.3, tests=tuple(sorted(tests)))
