@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hdl.bank_table import BankTable
 from hdl.dram_device import DramDevice, PimUnit, check_latencies
-from hdl.layouts import AttentionConfig, CommandSignature, PimPortSignature, PortSignature
+from hdl.layouts import AttentionShape, CommandSignature, PimPortSignature, PortSignature
 from hdl.pass_sequencer import PassSequencer
 from hdl.pim_bank import PimBank
 from hdl.refresh import Refresh, refresh_step
@@ -42,7 +42,7 @@ class CounterSignature(wiring.Signature):
 class Channel(wiring.Component):
     """Serves two requesters and the attention sequencer from the banks of one pseudo-channel.
 
-    Unloaded, a read is answered tRCDRD + read latency + 2 clocks after it is offered, one to an
+    Unloaded, a read is answered tRCDRD + read latency + 1 clocks after it is offered, one to an
     open row read latency + 1 after. An open row streams a column every tCCDL. Row passes
     follow each other every ``tRCDRD + last_column * spacing + tRTP + tRP`` clocks, or tRC if that
     is longer, unless a refresh comes in between. Requests to PIM banks wait for queued passes.
@@ -61,7 +61,7 @@ class Channel(wiring.Component):
         requests take effect in the order of acceptance.
     pim : ``In(PimPortSignature(spec))``
         Row passes and register transfers.
-    config : ``In(AttentionConfig(spec.pim))``
+    shape : ``In(AttentionShape(spec.pim))``
         To the PIM units.
     commands : ``Out(CommandSignature(spec))``
         The command buses, for observers.
@@ -74,7 +74,7 @@ class Channel(wiring.Component):
     host: Any
     dma: Any
     pim: Any
-    config: data.View
+    shape: data.View
     commands: Any
     counters: Any
     error: Any
@@ -86,7 +86,7 @@ class Channel(wiring.Component):
         super().__init__({
             "host": In(PortSignature(spec)), "dma": In(PortSignature(spec)),
             "pim": In(PimPortSignature(spec)),
-            "config": In(AttentionConfig(spec.pim)),
+            "shape": In(AttentionShape(spec.pim)),
             "commands": Out(CommandSignature(spec)),
             "counters": Out(CounterSignature()),
             "error": Out(1),
@@ -142,7 +142,7 @@ class Channel(wiring.Component):
             scheduler.refresh_slots.eq(refresh.slots),
             scheduler.refresh_all.eq(refresh.all),
 
-            device.config.eq(self.config),
+            device.shape.eq(self.shape),
             self.pim.pass_done.eq(sequencer.done),
             self.pim.register_valid.eq(device.register_valid),
             self.pim.register_data.eq(Mux(device.register_valid, device.read_data, 0)),

@@ -147,7 +147,7 @@ def away_from_refresh(bench: ChannelBench) -> bool:
 
 
 @cocotb.test(timeout_time=LIMIT_NS, timeout_unit="ns")
-async def an_unloaded_read_takes_activate_cl_and_two_clocks(dut: Any) -> None:
+async def an_unloaded_read_takes_trcdrd_cl_and_one_clock(dut: Any) -> None:
     async with Bench(dut) as tb:
         bench, t = ChannelBench(tb), spec().timing
         for bank in bench.geometry.banks:

@@ -36,7 +36,7 @@ QUICK = (       # what a slow simulator can do
     "random_traffic_of_both_ports", "random_traffic_with_gaps_and_stalled_responses",
     "both_ports_fight_for_two_rows_of_one_bank",
     "requests_to_banks_that_do_not_exist_touch_nothing", "passes_with_traffic_on_all_banks",
-    "registers_reach_the_units_in_the_mask", "an_unloaded_read_takes_activate_cl_and_two_clocks",
+    "registers_reach_the_units_in_the_mask", "an_unloaded_read_takes_trcdrd_cl_and_one_clock",
     "an_open_row_streams_at_tccdl", "back_to_back_passes_cost_exactly_the_bound",
     "a_stalled_port_does_not_stop_the_other",
 )
