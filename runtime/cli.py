@@ -16,11 +16,11 @@ from model.spec.errors import SpecError, UserError
 from model.spec.timing import TIMING_PRESETS, timing_preset
 from runtime import tables
 from runtime.cycle_table import load_cycle_table
-from runtime.engine import EngineConfig
 from runtime.experiment import Experiment, encode, write_atomically
 from runtime.generator import QWEN_BAILIAN_A, generate, measure_fit
 from runtime.models import MODELS, model_by_name
 from runtime.report import render_report
+from runtime.serving import EngineConfig
 from runtime.systems import SYSTEMS, system_by_name
 from runtime.trace import load_mooncake
 from runtime.workload import Workload
@@ -175,7 +175,7 @@ def _fail(message: str) -> NoReturn:
 def main() -> None:
     """Entry point: user errors are one line on standard error and exit status 2."""
     try:
-        app(standalone_mode=False)
+        status = app(standalone_mode=False)     # 130 after an interrupt within a command
     except UserError as error:
         _fail(str(error))
     except typer.TyperException as error:       # unknown option, missing value, not a number
@@ -185,6 +185,8 @@ def main() -> None:
         _fail(message)
     except (typer.Abort, KeyboardInterrupt):
         raise SystemExit(130) from None
+    if status:
+        raise SystemExit(status)
 
 
 if __name__ == "__main__":

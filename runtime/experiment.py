@@ -11,10 +11,11 @@ import msgspec
 from model.spec.errors import UserError
 from model.spec.timing import TimingTable
 from runtime.cycle_table import REMEDY, CycleTable
-from runtime.engine import Engine, EngineConfig
+from runtime.engine import Engine
 from runtime.gpu import H100
 from runtime.metrics import summarise
 from runtime.models import TransformerModel
+from runtime.serving import EngineConfig
 from runtime.systems import Infeasible, System, SystemSpec, build_system
 from runtime.workload import Workload
 

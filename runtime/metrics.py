@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from runtime.energy import energy_joules
-from runtime.engine import EngineResult, Served
+from runtime.serving import EngineResult, Served
 from runtime.systems import System
 from runtime.workload import PS_PER_MS, PS_PER_SECOND
 

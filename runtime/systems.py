@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from model.spec.attention import BLOCK_TOKENS
 from model.spec.errors import SpecError, UserError, require_int, unknown_name
 from model.spec.geometry import BEAT_BYTES, StackGeometry
 from model.spec.timing import TimingTable
@@ -160,7 +161,7 @@ def build_system(spec: SystemSpec, model: TransformerModel, timing: TimingTable,
             "cards": cards, "gpu": gpu.name,
             "weights_gib": round(model.weight_bytes / 2**30, 2),
             "tiers": [{"name": t.name, "gib": round(t.kv_blocks * block / 2**30, 2),
-                       "kv_tokens": t.kv_blocks * 16} for t in tiers],
+                       "kv_tokens": t.kv_blocks * BLOCK_TOKENS} for t in tiers],
             "weight_bandwidth_gb_s": with_plain * stack_bandwidth * cards / 1e9,
             "kv_bandwidth_gb_s": kv_stacks * stack_bandwidth * cards / 1e9,
             "pim_units": (pim.units if pim else 0) * cards,

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.spec.errors import UserError
-from runtime.engine import Engine, EngineConfig, EngineResult
+from runtime.engine import Engine
 from runtime.experiment import encode
 from runtime.generator import generate
 from runtime.metrics import summarise
+from runtime.serving import EngineConfig, EngineResult
 from runtime.systems import SYSTEMS
 from tests.runtime.common import system_named, table_in, unshared, workload_of
 

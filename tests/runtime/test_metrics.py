@@ -4,11 +4,12 @@ import pytest
 
 from model.spec.timing import HBM4_8000
 from runtime.energy import ATTACC, energy_joules
-from runtime.engine import Engine, EngineConfig
+from runtime.engine import Engine
 from runtime.experiment import write_atomically
 from runtime.generator import generate
 from runtime.metrics import percentile, summarise
 from runtime.plots import wave_bound
+from runtime.serving import EngineConfig
 from runtime.tables import milliseconds, pair, size
 from tests.runtime.common import system_named, table_in
 
