@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hdl.layouts import (
     BEAT_WIDTH,
-    AttentionConfig,
+    AttentionShape,
     PimPortSignature,
     SoftmaxState,
     part_layout,
@@ -117,7 +117,7 @@ class AttentionSequencer(wiring.Component):
         For one clock: the request cannot be carried out (:class:`RequestCheck`).
     begin : ``Out(1)``
         For one clock: an accepted attention begins.
-    config, partial : ``Out(AttentionConfig)``, ``Out(1)``
+    shape, partial : ``Out(AttentionShape)``, ``Out(1)``
         Shape of the attention under way, and whether its result is a partial one.
     wave : ``Out``, wave_row : ``In``
         Read port of the wave table: the entry one clock after its number.
@@ -143,7 +143,7 @@ class AttentionSequencer(wiring.Component):
         super().__init__({
             "start": In(1), "request": In(AttentionRequest()),
             "busy": Out(1), "refused": Out(1), "begin": Out(1),
-            "config": Out(AttentionConfig(spec.pim)), "partial": Out(1),
+            "shape": Out(AttentionShape(spec.pim)), "partial": Out(1),
             "wave": Out(range(WAVES_MAX)), "wave_row": In(range(spec.geometry.rows)),
             "query": In(stream.Signature(BEAT_WIDTH)),
             "pim": Out(PimPortSignature(spec)),
@@ -180,7 +180,7 @@ class AttentionSequencer(wiring.Component):
                 role.progress.summed.eq(issuer.summed),
             ]
         for role in (issuer, *roles):
-            m.d.comb += role.config.eq(self.config)
+            m.d.comb += role.shape.eq(self.shape)
         m.d.comb += [
             self.wave.eq(Mux(check.busy, check.wave, issuer.wave)),
             check.wave_row.eq(self.wave_row), issuer.wave_row.eq(self.wave_row),
@@ -216,8 +216,8 @@ class AttentionSequencer(wiring.Component):
             check.request.eq(request), check.start.eq(asked),
             self.begin.eq(check.accept), self.refused.eq(check.refuse),
             self.partial.eq(request.partial),
-            self.config.last_chunk.eq(request.last_chunk[:len(self.config.last_chunk)]),
-            self.config.last_head.eq(request.last_head[:len(self.config.last_head)]),
+            self.shape.last_chunk.eq(request.last_chunk[:len(self.shape.last_chunk)]),
+            self.shape.last_head.eq(request.last_head[:len(self.shape.last_head)]),
         ]
         with m.If(self.start & ~self.busy):
             m.d.sync += [self.busy.eq(1), gathering.eq(0), heads_done.eq(0),
@@ -232,7 +232,7 @@ class AttentionSequencer(wiring.Component):
             m.d.comb += outputs.start.eq(1)
         with m.If(self.head_done):
             m.d.sync += heads_done.eq(heads_done + 1)
-            with m.If(heads_done == self.config.last_head):
+            with m.If(heads_done == self.shape.last_head):
                 m.d.sync += [self.busy.eq(0), gathering.eq(0)]
         return gathering
 

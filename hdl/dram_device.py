@@ -10,7 +10,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.dram_bank import DramBank
-from hdl.layouts import BEAT_WIDTH, AttentionConfig, CommandSignature, column_command_layout
+from hdl.layouts import BEAT_WIDTH, AttentionShape, CommandSignature, column_command_layout
 from hdl.pim_bank import PimBank
 from hdl.shared import Shared
 from model.spec.attention import PimSpec
@@ -19,7 +19,7 @@ from model.spec.slice import SliceSpec
 from model.spec.timing import Command
 
 PimUnit = Callable[[PimSpec], Any]
-"""Makes the unit of a PIM bank, with ports ``bank: In(PimColumnSignature)`` and ``config``."""
+"""Makes the unit of a PIM bank, with ports ``bank: In(PimColumnSignature)`` and ``shape``."""
 
 
 def check_latencies(spec: SliceSpec) -> None:
@@ -50,7 +50,7 @@ class DramDevice(wiring.Component):
     -------
     commands : ``In(CommandSignature(spec))``
         Commands issued in this clock.
-    config : ``In(AttentionConfig(spec.pim))``
+    shape : ``In(AttentionShape(spec.pim))``
         To the PIM units.
     read_data : ``Out(256)``
         The data bus, towards the controller; 0 when idle.
@@ -62,7 +62,7 @@ class DramDevice(wiring.Component):
     """
 
     commands: Any
-    config: data.View
+    shape: data.View
     read_data: Signal
     register_valid: Signal
     error: Signal
@@ -72,7 +72,7 @@ class DramDevice(wiring.Component):
         check_latencies(spec)
         super().__init__({
             "commands": In(CommandSignature(spec)),
-            "config": In(AttentionConfig(spec.pim)),
+            "shape": In(AttentionShape(spec.pim)),
             "read_data": Out(BEAT_WIDTH),
             "register_valid": Out(1),
             "error": Out(1),
@@ -110,7 +110,7 @@ class DramDevice(wiring.Component):
             if bank in geometry.pim_bank_numbers:
                 m.submodules[f"pim_{bank}"] = pim = Shared(
                     "pim_bank", self.pim_unit, self.spec.pim)
-                m.d.comb += pim.config.eq(self.config)
+                m.d.comb += pim.shape.eq(self.shape)
                 self._connect_unit(m, pim.bank, bank, unit.read_data, fetch, arrive, store,
                                    write_data)
                 faults.append(pim.bank.hazard)

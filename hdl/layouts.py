@@ -102,7 +102,7 @@ class PimPortSignature(wiring.Signature):
         })
 
 
-class AttentionConfig(data.StructLayout):
+class AttentionShape(data.StructLayout):
     """Shape of the attention under way, constant while one runs."""
 
     def __init__(self, pim: PimSpec) -> None:

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.floating import Adder, KvRound, Product, rescale
 from hdl.fp32_reciprocal import Fp32Reciprocal
-from hdl.layouts import BEAT_WIDTH, AttentionConfig, PartHeader, part_layout, result_layout
+from hdl.layouts import BEAT_WIDTH, AttentionShape, PartHeader, part_layout, result_layout
 from hdl.reserved_queue import ReservedQueue
 from model.spec.attention import PimSpec
 from model.spec.formats import FP32
@@ -38,7 +38,7 @@ class PartMerger(wiring.Component):
 
     Members
     -------
-    config : ``In(AttentionConfig(pim))``
+    shape : ``In(AttentionShape(pim))``
     en, part : ``In(1)``, ``In(part_layout())``
         A beat of a part.
     m, l : ``Out(signed(16))``, ``Out(32)``
@@ -52,7 +52,7 @@ class PartMerger(wiring.Component):
 
     HEADER_LATENCY = PimSpec.ADDER_LATENCY + 1
 
-    config: data.View
+    shape: data.View
     en: Signal
     part: data.View
     m: Signal
@@ -66,7 +66,7 @@ class PartMerger(wiring.Component):
     def __init__(self, pim: PimSpec) -> None:
         self.pim = pim
         super().__init__({
-            "config": In(AttentionConfig(pim)), "en": In(1), "part": In(part_layout()),
+            "shape": In(AttentionShape(pim)), "en": In(1), "part": In(part_layout()),
             "m": Out(signed(16)), "l": Out(FP32.width),
             "last_header": Out(1), "last_beat": Out(1),
             "read_en": In(1), "read_position": In(position_shape(pim)),
@@ -79,7 +79,7 @@ class PartMerger(wiring.Component):
         is_header, is_beat = Signal(), Signal()
         first, last = Signal(), Signal()
         position = Signal(position_shape(self.pim))
-        at_end = position == 2 * self.config.last_chunk + 1
+        at_end = position == 2 * self.shape.last_chunk + 1
         m.d.comb += [
             header.eq(self.part.data[:PartHeader().size]),
             is_header.eq(self.en & self.part.header), is_beat.eq(self.en & ~self.part.header),
@@ -227,7 +227,7 @@ class Merge(wiring.Component):
 
     Members
     -------
-    config : ``In(AttentionConfig(pim))``
+    shape : ``In(AttentionShape(pim))``
         Head size; constant while ``busy``.
     partial : ``In(1)``
         The result is a part for another merge unit; constant while ``busy``.
@@ -245,7 +245,7 @@ class Merge(wiring.Component):
     DRAIN_LATENCY = 6
     PARTIAL_LATENCY = 2
 
-    config: data.View
+    shape: data.View
     partial: Signal
     part: stream.Interface
     result: stream.Interface
@@ -254,7 +254,7 @@ class Merge(wiring.Component):
     def __init__(self, pim: PimSpec) -> None:
         self.pim = pim
         super().__init__({
-            "config": In(AttentionConfig(pim)), "partial": In(1),
+            "shape": In(AttentionShape(pim)), "partial": In(1),
             "part": In(stream.Signature(part_layout())),
             "result": Out(stream.Signature(result_layout())),
             "busy": Out(1),
@@ -269,10 +269,10 @@ class Merge(wiring.Component):
 
         active = Signal()
         position = Signal(position_shape(self.pim))
-        at_end = position == 2 * self.config.last_chunk + 1
+        at_end = position == 2 * self.shape.last_chunk + 1
         reading, header_leaves = Signal(), Signal()
         m.d.comb += [
-            merger.config.eq(self.config), merger.part.eq(self.part.payload),
+            merger.shape.eq(self.shape), merger.part.eq(self.part.payload),
             merger.en.eq(self.part.valid & self.part.ready),
             merger.read_en.eq(reading), merger.read_position.eq(position),
             self.busy.eq(active | ~queue.empty),

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from hdl.layouts import AttentionConfig, row_pass_layout
+from hdl.layouts import AttentionShape, row_pass_layout
 from hdl.wave_cursor import WaveCursor, context_range
 from model.spec.attention import BLOCK_TOKENS, KvLayout, MacMode
 from model.spec.registers import WAVES_MAX
@@ -46,7 +46,7 @@ class PassIssuer(wiring.Component):
     -------
     start, context : ``In``
         Begins an attention.
-    config : ``In(AttentionConfig)``
+    shape : ``In(AttentionShape)``
     queries_loaded : ``In(1)``
         The PIM units hold the queries.
     progress : ``In(Progress())``
@@ -69,7 +69,7 @@ class PassIssuer(wiring.Component):
         self._spec = spec
         super().__init__({
             "start": In(1), "context": In(context_range(spec)),
-            "config": In(AttentionConfig(spec.pim)),
+            "shape": In(AttentionShape(spec.pim)),
             "queries_loaded": In(1), "progress": In(Progress()),
             "scored": Out(range(WAVES_MAX + 1)), "summed": Out(range(WAVES_MAX + 1)),
             "wave": Out(range(WAVES_MAX)), "wave_row": In(range(spec.geometry.rows)),
@@ -133,14 +133,14 @@ class PassIssuer(wiring.Component):
         m.d.comb += [
             last_row.eq(left <= columns),
             out.last_column.eq((Mux(last_row, left, columns) - 1)[:len(out.last_column)]),
-            out.spacing.eq(Mux(self.config.last_head >= self._spec.mac_spacing,
-                               self.config.last_head + 1, self._spec.mac_spacing)),
+            out.spacing.eq(Mux(self.shape.last_head >= self._spec.mac_spacing,
+                               self.shape.last_head + 1, self._spec.mac_spacing)),
         ]
         with m.If(begin):
             m.d.sync += [
-                out.row.eq((self.wave_row + Mux(dot, 0, half_rows[self.config.last_chunk]))[
+                out.row.eq((self.wave_row + Mux(dot, 0, half_rows[self.shape.last_chunk]))[
                     :len(out.row)]),
-                left.eq(half_columns[self.config.last_chunk]),
+                left.eq(half_columns[self.shape.last_chunk]),
                 out.start.eq(1),
             ]
         with m.Elif(fire):

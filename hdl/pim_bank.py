@@ -14,7 +14,7 @@ from amaranth import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.layouts import AttentionConfig, PimColumnSignature
+from hdl.layouts import AttentionShape, PimColumnSignature
 from hdl.mac_array import AdderArray, LaneArray
 from hdl.register_files import OperandFile, OutputFile, ScoreFile
 from model.spec.attention import BLOCK_TOKENS, MacMode, PimSpec, Register
@@ -77,7 +77,7 @@ class PassSequencer(wiring.Component):
 
     Members
     -------
-    config : ``In(AttentionConfig)``
+    shape : ``In(AttentionShape)``
     column_valid, mode, start : ``In``
         As in :class:`hdl.layouts.PimColumnSignature`.
     valid, o : ``Out(1)``, ``Out(PassLayout)``
@@ -86,7 +86,7 @@ class PassSequencer(wiring.Component):
         A column came while passes of the one before are pending, or in the clock after it.
     """
 
-    config: data.View
+    shape: data.View
     column_valid: Signal
     mode: Signal
     start: Signal
@@ -97,14 +97,14 @@ class PassSequencer(wiring.Component):
     def __init__(self, pim: PimSpec) -> None:
         self.pim = pim
         super().__init__({
-            "config": In(AttentionConfig(pim)),
+            "shape": In(AttentionShape(pim)),
             "column_valid": In(1), "mode": In(MacMode), "start": In(1),
             "valid": Out(1), "o": Out(PassLayout(pim)), "early": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        o, last_chunk = self.o, self.config.last_chunk
+        o, last_chunk = self.o, self.shape.last_chunk
 
         chunk, token = Signal(range(self.pim.chunks_max)), Signal(range(BLOCK_TOKENS))
         this_chunk = Mux(self.start, 0, chunk)
@@ -127,7 +127,7 @@ class PassSequencer(wiring.Component):
         m.d.comb += self.early.eq(self.column_valid & (pending | recent))
         with m.If(self.valid):
             m.d.sync += [
-                pending.eq(o.head != self.config.last_head),
+                pending.eq(o.head != self.shape.last_head),
                 following.eq(o),
                 following.head.eq(o.head + 1),
                 following.address.eq((o.address + last_chunk + 1)[:len(following.address)]),
@@ -155,18 +155,18 @@ class PimBank(wiring.Component):
         ``hazard`` comes one clock after its cause: a column too early for the one before or for
         the other mode, or a write of an operand that passes under way are about to use. Writes of
         SCORE and OUTPUT are ignored, the other registers read as 0.
-    config : ``In(AttentionConfig)``
+    shape : ``In(AttentionShape)``
         Constant from the first column of an attention until it has drained.
     """
 
     bank: Any
-    config: data.View
+    shape: data.View
 
     def __init__(self, pim: PimSpec) -> None:
         self.pim = pim
         super().__init__({
             "bank": In(PimColumnSignature(pim)),
-            "config": In(AttentionConfig(pim)),
+            "shape": In(AttentionShape(pim)),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -180,7 +180,7 @@ class PimBank(wiring.Component):
         m.submodules.outputs = outputs = OutputFile(pim)
 
         m.d.comb += [
-            sequencer.config.eq(self.config),
+            sequencer.shape.eq(self.shape),
             sequencer.column_valid.eq(bank.column_valid),
             sequencer.mode.eq(bank.mode),
             sequencer.start.eq(bank.start),

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.layouts import (
     BEAT_WIDTH,
-    AttentionConfig,
+    AttentionShape,
     PartHeader,
     SoftmaxState,
     part_layout,
@@ -32,7 +32,7 @@ class QueryLoader(wiring.Component):
     Members
     -------
     start : ``In(1)``
-    config : ``In(AttentionConfig)``
+    shape : ``In(AttentionShape)``
     query : ``In(stream.Signature(256))``
         16 elements a beat; head by head, chunk by chunk.
     register : ``Out(stream)``
@@ -46,7 +46,7 @@ class QueryLoader(wiring.Component):
     def __init__(self, spec: SliceSpec) -> None:
         self._spec = spec
         super().__init__({
-            "start": In(1), "config": In(AttentionConfig(spec.pim)),
+            "start": In(1), "shape": In(AttentionShape(spec.pim)),
             "query": In(stream.Signature(BEAT_WIDTH)),
             "register": Out(stream.Signature(register_request_layout(spec))),
             "loaded": Out(1),
@@ -56,7 +56,7 @@ class QueryLoader(wiring.Component):
         m = Module()
         pim, out = self._spec.pim, self.register
         beat = Signal(range(pim.group_max * pim.chunks_max + 1))
-        total = (self.config.last_head + 1) * (self.config.last_chunk + 1)
+        total = (self.shape.last_head + 1) * (self.shape.last_chunk + 1)
         loading = Signal()
         m.d.comb += [
             self.loaded.eq(~loading),
@@ -89,7 +89,7 @@ class ScoreReader(wiring.Component):
     Members
     -------
     start, context : ``In``
-    config : ``In(AttentionConfig)``
+    shape : ``In(AttentionShape)``
     progress : ``In(Progress())``
     register : ``Out(stream)``
     register_valid, register_data : ``In``
@@ -106,7 +106,7 @@ class ScoreReader(wiring.Component):
         self._spec = spec
         super().__init__({
             "start": In(1), "context": In(context_range(spec)),
-            "config": In(AttentionConfig(spec.pim)), "progress": In(Progress()),
+            "shape": In(AttentionShape(spec.pim)), "progress": In(Progress()),
             "register": Out(stream.Signature(register_request_layout(spec))),
             "register_valid": In(1), "register_data": In(BEAT_WIDTH),
             "score": Out(stream.Signature(score_layout(spec.pim))),
@@ -122,7 +122,7 @@ class ScoreReader(wiring.Component):
         head, half = Signal(range(spec.pim.group_max)), Signal()
         block = Signal(range(spec.geometry.pim_banks))
         last_beat = half & (block == cursor.last_block)
-        last_head = head == self.config.last_head
+        last_head = head == self.shape.last_head
         m.d.comb += [
             out.valid.eq(cursor.active & (self.progress.scored > cursor.wave)
                          & (self.progress.weighted == cursor.wave)),
@@ -147,7 +147,7 @@ class ScoreReader(wiring.Component):
         item, answer = Signal(meta), data.View(meta, asked.r_data)
         tokens = cursor.tokens - BLOCK_TOKENS * block
         per_beat = spec.pim.SCORES_PER_BEAT
-        here = Signal(range(-BLOCK_TOKENS * spec.geometry.pim_banks, context_range(spec).stop))
+        here = Signal.like(tokens - per_beat)
         m.d.comb += [
             here.eq(tokens - Mux(half, per_beat, 0)),
             item.head.eq(head), item.last.eq(last_beat), item.last_head.eq(last_head),
@@ -174,7 +174,7 @@ class WeightWriter(wiring.Component):
     Members
     -------
     start, context : ``In``
-    config : ``In(AttentionConfig)``
+    shape : ``In(AttentionShape)``
     progress : ``In(Progress())``
     rescale : ``In(stream.Signature(256))``
         One word a wave.
@@ -193,7 +193,7 @@ class WeightWriter(wiring.Component):
         self._spec = spec
         super().__init__({
             "start": In(1), "context": In(context_range(spec)),
-            "config": In(AttentionConfig(spec.pim)), "progress": In(Progress()),
+            "shape": In(AttentionShape(spec.pim)), "progress": In(Progress()),
             "rescale": In(stream.Signature(BEAT_WIDTH)),
             "weight": In(stream.Signature(weight_layout(spec.pim))),
             "register": Out(stream.Signature(register_request_layout(spec))),
@@ -207,7 +207,7 @@ class WeightWriter(wiring.Component):
         rescaled = Signal()
         may = (cursor.active & (self.progress.summed >= cursor.wave)
                & (self.progress.read > cursor.wave))
-        last = ((weight.p.head == self.config.last_head)
+        last = ((weight.p.head == self.shape.last_head)
                 & (weight.p.block == cursor.last_block))
         m.d.comb += [
             cursor.load.eq(self.start), cursor.context.eq(self.context),
@@ -249,7 +249,7 @@ class OutputReader(wiring.Component):
     -------
     start : ``In(1)``
         All outputs are accumulated and the softmax state is final.
-    config : ``In(AttentionConfig)``
+    shape : ``In(AttentionShape)``
     last_bank, final_bank : ``In``
         The last bank that took part in any wave, in the last wave.
     state : ``In`` of ``SoftmaxState`` a head
@@ -265,7 +265,7 @@ class OutputReader(wiring.Component):
         self._spec = spec
         banks = range(spec.geometry.pim_banks)
         super().__init__({
-            "start": In(1), "config": In(AttentionConfig(spec.pim)),
+            "start": In(1), "shape": In(AttentionShape(spec.pim)),
             "last_bank": In(banks), "final_bank": In(banks),
             "state": In(data.ArrayLayout(SoftmaxState(), spec.pim.group_max)),
             "register": Out(stream.Signature(register_request_layout(spec))),
@@ -279,7 +279,7 @@ class OutputReader(wiring.Component):
         m.submodules.asking = asking = _PartCursor(self._spec)
         m.submodules.giving = giving = _PartCursor(self._spec)
         for cursor in (asking, giving):
-            m.d.comb += [cursor.start.eq(self.start), cursor.config.eq(self.config),
+            m.d.comb += [cursor.start.eq(self.start), cursor.shape.eq(self.shape),
                          cursor.last_bank.eq(self.last_bank)]
 
         # A read is asked for only if there is room for what it returns.
@@ -288,7 +288,7 @@ class OutputReader(wiring.Component):
         room = Signal(range(depth + 1), init=depth)
         asked, taken = out.valid & out.ready, beats.r_rdy & beats.r_en
         m.d.sync += room.eq((room - asked + taken)[:len(room)])
-        beats_a_head = (self.config.last_chunk + 1) * 2
+        beats_a_head = (self.shape.last_chunk + 1) * 2
         first = Signal(range(2 * self._spec.pim.group_max * self._spec.pim.chunks_max))
         with m.If(self.start):
             m.d.sync += first.eq(0)
@@ -329,7 +329,7 @@ class _PartCursor(wiring.Component):
         banks = range(spec.geometry.pim_banks)
         super().__init__({
             "start": In(1), "advance": In(1),
-            "config": In(AttentionConfig(spec.pim)), "last_bank": In(banks),
+            "shape": In(AttentionShape(spec.pim)), "last_bank": In(banks),
             "active": Out(1), "last_beat": Out(1),
             "head": Out(range(spec.pim.group_max)), "bank": Out(banks),
             "beat": Out(range(2 * spec.pim.chunks_max)),
@@ -338,7 +338,7 @@ class _PartCursor(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         last_bank = self.bank == self.last_bank
-        m.d.comb += self.last_beat.eq(self.beat == self.config.last_chunk * 2 + 1)
+        m.d.comb += self.last_beat.eq(self.beat == self.shape.last_chunk * 2 + 1)
         with m.If(self.start):
             m.d.sync += [self.active.eq(1), self.head.eq(0), self.bank.eq(0), self.beat.eq(0)]
         with m.Elif(self.advance):
@@ -347,5 +347,5 @@ class _PartCursor(wiring.Component):
                 m.d.sync += self.bank.eq(Mux(last_bank, 0, self.bank + 1))
                 with m.If(last_bank):
                     m.d.sync += [self.head.eq(self.head + 1),
-                                 self.active.eq(self.head != self.config.last_head)]
+                                 self.active.eq(self.head != self.shape.last_head)]
         return m

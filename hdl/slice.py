@@ -82,7 +82,7 @@ class Slice(wiring.Component):
         connect(m, merge.part, sequencer.part)
 
         for unit in (channel, softmax, merge):
-            m.d.comb += unit.config.eq(sequencer.config)
+            m.d.comb += unit.shape.eq(sequencer.shape)
         m.d.comb += [
             self.attend_busy.eq(sequencer.busy), self.move_busy.eq(dma.busy),
             registers.attend_busy.eq(sequencer.busy), registers.move_busy.eq(dma.busy),

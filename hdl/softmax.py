@@ -9,7 +9,7 @@ from hdl.exponent import Exponent, Weight
 from hdl.floating import Adder, rescale
 from hdl.layouts import (
     BEAT_WIDTH,
-    AttentionConfig,
+    AttentionShape,
     SoftmaxState,
     score_layout,
     weight_layout,
@@ -103,7 +103,7 @@ class Softmax(wiring.Component):
 
     Members
     -------
-    config : ``In(AttentionConfig(pim))``
+    shape : ``In(AttentionShape(pim))``
         Number of heads.
     scale : ``In(32)``
         FP32, finite and greater than 0: log2(e) / sqrt(head size).
@@ -129,7 +129,7 @@ class Softmax(wiring.Component):
     WAVE_LATENCY = (RESCALE_LATENCY + 1 + WeightLanes.LATENCY + WeightSum.LATENCY
                     + PimSpec.ADDER_LATENCY + 1)
 
-    config: data.View
+    shape: data.View
     scale: Signal
     begin: Signal
     score: stream.Interface
@@ -142,7 +142,7 @@ class Softmax(wiring.Component):
     def __init__(self, pim: PimSpec) -> None:
         self.pim = pim
         super().__init__({
-            "config": In(AttentionConfig(pim)), "scale": In(FP32.width), "begin": In(1),
+            "shape": In(AttentionShape(pim)), "scale": In(FP32.width), "begin": In(1),
             "score": In(stream.Signature(score_layout(pim))),
             "weight": Out(stream.Signature(weight_layout(pim))),
             "rescale": Out(stream.Signature(BEAT_WIDTH)),
@@ -213,7 +213,7 @@ class Softmax(wiring.Component):
             with m.If(of.last_head):
                 m.d.sync += self.rescale.valid.eq(1)
         m.d.comb += self.rescale.payload.eq(Cat(
-            Mux(head <= self.config.last_head, shift[head], 0) for head in range(pim.group_max)))
+            Mux(head <= self.shape.last_head, shift[head], 0) for head in range(pim.group_max)))
 
     def _pack(self, m: Module, lanes: WeightLanes, queue: ReservedQueue) -> None:
         """Collects four quads to the weights of a block."""

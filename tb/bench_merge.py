@@ -12,7 +12,7 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 from numpy.typing import NDArray
 
-from hdl.layouts import AttentionConfig, PartHeader, part_layout, result_layout
+from hdl.layouts import AttentionShape, PartHeader, part_layout, result_layout
 from hdl.merge import Merge
 from model.golden.floats import from_bits, kv_round, pack, product, to_bits
 from model.golden.merge import Part, finalize, merge
@@ -71,7 +71,7 @@ class MergeBench(Bench):
         """Merges parts of one head; with ``wait`` until the result has left."""
         size = len(parts[0].o)
         if wait:
-            self.dut.config.value = AttentionConfig(self.pim).const(
+            self.dut.shape.value = AttentionShape(self.pim).const(
                 {"last_chunk": size // self.pim.LANES - 1}).as_bits()
             self.dut.partial.value = int(partial)
         self._expect(merge(parts), partial)

@@ -9,7 +9,7 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 from numpy.typing import NDArray
 
-from hdl.layouts import BEAT_WIDTH, AttentionConfig
+from hdl.layouts import BEAT_WIDTH, AttentionShape
 from model.golden import pim_bank as golden
 from model.golden.floats import from_bits, pack, to_bits
 from model.spec.attention import BLOCK_TOKENS, RESCALE_CLEAR, KvLayout, MacMode, PimSpec, Register
@@ -80,7 +80,7 @@ class Unit:
         self.spacing = self.pim.column_spacing(group, HBM4_8000.clocks(HBM4_8000.nCCDAB))
         self.outputs = np.zeros((group, head_size), np.float32)
         self.hazards, self.hazards_allowed = 0, False
-        self.dut.config.value = AttentionConfig(self.pim).const({
+        self.dut.shape.value = AttentionShape(self.pim).const({
             "last_chunk": self.layout.chunks - 1, "last_head": group - 1}).as_bits()
         self.watcher = cocotb.start_soon(self._watch())
 

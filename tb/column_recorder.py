@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
 
-from hdl.layouts import BEAT_WIDTH, AttentionConfig, PimColumnSignature
+from hdl.layouts import BEAT_WIDTH, AttentionShape, PimColumnSignature
 from model.spec.attention import PimSpec, Register
 
 
@@ -26,17 +26,17 @@ class ColumnRecorder(wiring.Component):
     -------
     bank : ``In(PimColumnSignature(pim))``
         The bank's side.
-    config : ``In(AttentionConfig(pim))``
+    shape : ``In(AttentionShape(pim))``
         Not used.
     """
 
     bank: Any
-    config: data.View
+    shape: data.View
 
     def __init__(self, pim: PimSpec) -> None:
         self.pim = pim
         super().__init__({"bank": In(PimColumnSignature(pim)),
-                          "config": In(AttentionConfig(pim))})
+                          "shape": In(AttentionShape(pim))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

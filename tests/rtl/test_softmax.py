@@ -39,7 +39,7 @@ MUTANTS = {
         "hdl.softmax", "rescale(self.state[wave.head].l, shift[wave.head])",
         "self.state[wave.head].l", CALM),
     "rescale of the last head missing": Mutant(
-        "hdl.softmax", "head <= self.config.last_head", "head < self.config.last_head", CALM),
+        "hdl.softmax", "head <= self.shape.last_head", "head < self.shape.last_head", CALM),
     "quads alternate by pairs": Mutant(
         "hdl.weight_sum", "place.quad[0], done_place.quad[0]", "place.quad[1], done_place.quad[1]",
         CALM),

@@ -1,0 +1,227 @@
+"""Extracts the cycle table that the runtime works with: ``python -m tb.cycles --help``.
+
+Each operation is simulated, its result compared with the golden model, and its clocks taken twice:
+from the hardware's counter and from the waveform. The table holds both, and where they came from.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from vcdvcd import VCDVCD
+
+from hdl.merge import Merge
+from hdl.slice import Slice
+from model.spec.attention import BLOCK_TOKENS, KvLayout
+from model.spec.errors import UserError
+from model.spec.presets import slice_spec
+from model.spec.slice import SliceSpec
+from tb.bench import PERIOD_NS
+from tb.bench_cycles import RECORD
+from tb.build import (
+    ROOT,
+    SIMULATORS,
+    WAVEFORM,
+    Built,
+    build,
+    run,
+    selected_simulator,
+    simulator_version,
+    to_verilog,
+)
+
+SCHEMA = 1
+HEAD_SIZE = 128
+"""Head size of both models of the study (facts.md 7)."""
+
+GROUPS = (1, 4, 8)
+"""Query heads that share a KV head: none, Llama-3-8B, Qwen3-32B."""
+
+WAVES = (1, 2, 3)
+"""Lengths that are simulated; the cost of a further wave is constant, which a test checks."""
+
+MERGE_PARTS = (2, 4, 16)
+"""Numbers of partial results that are joined, in the runs of the merge unit."""
+
+console = Console(stderr=True)
+Row = dict[str, Any]
+
+
+def plans(spec: SliceSpec) -> list[list[Row]]:
+    """Operations to be simulated; each list is one run."""
+    fmt = spec.pim.kv_format.name
+    common = {"format": fmt, "head_size": HEAD_SIZE, "pim_banks": spec.geometry.pim_banks}
+    wave = BLOCK_TOKENS * spec.geometry.pim_banks
+    attend = [[{"operation": "attend", **common, "group": group, "context": wave * n}
+               for n in WAVES] for group in GROUPS if group <= spec.pim.group_max]
+    layout = KvLayout(head_size=HEAD_SIZE, columns=spec.geometry.columns)
+    moves = [{"operation": "migrate", **common, "direction": direction,
+              "bytes": layout.block_bytes}
+             for direction in ("capacity_to_pim", "pim_to_capacity")]
+    merges = [{"operation": "merge", "format": fmt, "head_size": HEAD_SIZE, "parts": parts}
+              for parts in MERGE_PARTS]
+    return [*reversed(attend), moves, merges]            # the longest first
+
+
+def run_name(row: Row) -> str:
+    """Name of an operation's run, as results refer to it."""
+    parts = [row["operation"], row["format"], f"h{row['head_size']}"]
+    parts += [f"{short}{row[name]}" for short, name in
+              (("g", "group"), ("ctx", "context"), ("", "direction"), ("p", "parts"))
+              if name in row]
+    return ".".join(parts)
+
+
+def busy_clocks(waveform: Path, signal: str) -> list[int]:
+    """Clocks of each interval in which a signal of the waveform was 1, in order."""
+    vcd = VCDVCD(str(waveform))
+    name = next(n for n in vcd.signals if n.split(".")[-1] == signal)
+    ps_per_tick = round(float(vcd.timescale["timescale"]) * 1e12)
+    period = PERIOD_NS * 1000 // ps_per_tick
+    clocks, rise = [], None
+    for time, value in vcd[name].tv:
+        if value == "1" and rise is None:
+            rise = time
+        elif value == "0" and rise is not None:
+            length, rest = divmod(time - rise, period)
+            if rest:
+                raise ValueError(f"{waveform}: {signal} lasts {time - rise} ticks, no whole clocks")
+            clocks.append(length)
+            rise = None
+    return clocks
+
+
+BUSY = {"attend": "attend_busy", "migrate": "move_busy", "merge": "busy"}
+"""Port that is 1 while an operation runs."""
+
+
+def measure(built: Built, plan: list[Row], options: dict[str, Any], seed: int) -> list[Row]:
+    """Simulates one plan; returns its rows with counter and waveform clocks side by side."""
+    bench = "tb.bench_merge_cycles" if plan[0]["operation"] == "merge" else "tb.bench_cycles"
+    with tempfile.TemporaryDirectory(prefix="cycles-", dir=ROOT / "build") as work:
+        run(built, bench, Path(work), seed=seed, parameters={"spec": options, "plan": plan})
+        counted = json.loads((Path(work) / RECORD).read_text())
+        seen = busy_clocks(Path(work) / WAVEFORM, BUSY[plan[0]["operation"]])
+    if not len(counted) == len(seen) == len(plan):
+        raise ValueError(f"{len(plan)} operations, {len(counted)} counts, {len(seen)} in the wave")
+    return [{**row, "cycles": count, "waveform_cycles": wave, "run": run_name(row)}
+            for row, count, wave in zip(plan, counted, seen, strict=True)]
+
+
+def sources_digest() -> str:
+    """Hash of every file that the cycle table depends on."""
+    digest = hashlib.sha256()
+    files = [ROOT / "requirements.lock", *sorted(
+        path for folder in ("hdl", "model", "tb") for path in (ROOT / folder).rglob("*.py"))]
+    for path in files:
+        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def git_revision() -> str:
+    """The checked-out revision, with a mark if files were changed since."""
+    answer = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT,
+                            capture_output=True, text=True)
+    return answer.stdout.strip() or "unknown"
+
+
+def provenance(spec: SliceSpec, simulator: str, seed: int, key: str) -> Row:
+    """Where a table comes from."""
+    config = spec.as_dict()
+    return {
+        "preset": spec.timing.name, "clock_ps": spec.timing.clock_ps,
+        "simulator": simulator, "simulator_version": simulator_version(simulator),
+        "rtl_sha256": hashlib.sha256(to_verilog(Slice(spec), "slice").encode()).hexdigest(),
+        "config_sha256": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
+        "config": config, "seed": seed, "git_revision": git_revision(), "key": key,
+    }
+
+
+def is_current(output: Path, key: str) -> bool:
+    """Whether a table made from the same sources and options lies there already."""
+    try:
+        return json.loads(output.read_text())["provenance"]["key"] == key
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def write_atomically(output: Path, table: Row) -> None:
+    """All of the table or nothing."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = output.with_suffix(".part")
+    temporary.write_text(json.dumps(table, indent=1) + "\n")
+    temporary.replace(output)
+
+
+def extract(spec: SliceSpec, options: dict[str, Any], simulator: str, seed: int,
+            jobs: int) -> list[Row]:
+    """Builds the simulators and carries out all plans, several at a time."""
+    rows: dict[str, Row] = {}
+    ordered = plans(spec)
+    columns = (TextColumn("[cycles] {task.description}"), BarColumn(), MofNCompleteColumn(),
+               TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(f"building the slice for {simulator}", total=len(ordered))
+        built = {"merge": build(Merge(spec.pim), "merge", simulator=simulator, waves="ports")}
+        built["slice"] = build(Slice(spec), "slice", simulator=simulator, waves="ports")
+        progress.update(task, description="simulating attention, block moves and merges")
+        with ProcessPoolExecutor(jobs) as pool:
+            pending = [pool.submit(measure, built.get(plan[0]["operation"], built["slice"]), plan,
+                                   options, seed) for plan in ordered]
+            for done in as_completed(pending):
+                rows.update((row["run"], row) for row in done.result())
+                progress.advance(task)
+    return [rows[run_name(row)] for plan in reversed(ordered) for row in plan]
+
+
+def disagreements(rows: Iterable[Row]) -> list[str]:
+    """Operations whose counter and waveform differ."""
+    return [f"{row['run']}: counter {row['cycles']}, waveform {row['waveform_cycles']}"
+            for row in rows if row["cycles"] != row["waveform_cycles"]]
+
+
+def main(
+    output: Annotated[Path, typer.Option(help="Where the table goes.")] = Path("build/cycles.json"),
+    simulator: Annotated[str, typer.Option(
+        help=f"{' or '.join(SIMULATORS)}; by default what SIM says, or {SIMULATORS[0]}.")] = "",
+    preset: Annotated[str, typer.Option(help="Timing preset.")] = "hbm4_8000",
+    pim_banks: Annotated[int, typer.Option(help="Banks with a PIM unit.")] = 16,
+    seed: Annotated[int, typer.Option(help="Seed of the data.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Simulations at a time.")] = os.cpu_count() or 1,
+) -> None:
+    """Simulates the operations that the runtime needs and writes their clocks as a table."""
+    if simulator:
+        os.environ["SIM"] = simulator
+    simulator = selected_simulator()
+    options = {"preset": preset, "pim_banks": pim_banks, "capacity_banks": 1,
+               "group_max": max(GROUPS), "head_size_max": HEAD_SIZE}
+    spec = slice_spec(**options)
+    key = hashlib.sha256(json.dumps(
+        [SCHEMA, options, simulator, seed, sources_digest()]).encode()).hexdigest()
+    if is_current(output, key):
+        console.print(f"[cycles] {output} is up to date")
+        return
+    rows = extract(spec, options, simulator, seed, jobs)
+    if wrong := disagreements(rows):
+        raise SystemExit("tb.cycles: " + "; ".join(wrong))
+    write_atomically(output, {
+        "schema": SCHEMA, "provenance": provenance(spec, simulator, seed, key), "rows": rows})
+    console.print(f"[cycles] {len(rows)} operations, counters and waveforms agree: {output}")
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except UserError as error:
+        print(f"tb.cycles: {error}", file=sys.stderr)
+        sys.exit(2)
