@@ -87,6 +87,20 @@ def test_running_requests_share_a_block_that_both_computed():
     assert kv.busy == 0
 
 
+def test_a_copy_that_sank_while_another_request_computed_it_is_replaced():
+    kv = store(6, 6)
+    slow = kv.admit((1,), 2)
+    assert slow is not None
+    serve(kv, (1, 2))
+    serve(kv, (7, 8, 9))                # pushes 1 and 2 down
+    assert kv.entries[1].tier == 1
+    shared, freed = kv.publish((1,), (1,))
+    assert kv.entries[1].tier == 0
+    kv.check()
+    kv.release(shared, slow.private - freed)
+    kv.check()
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), first=st.integers(11, 24), second=st.integers(0, 20),
        policy=st.sampled_from(sorted(EVICTION_POLICIES)))
