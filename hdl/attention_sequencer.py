@@ -1,5 +1,7 @@
 """Runs one attention on the PIM units of a pseudo-channel."""
 
+from typing import Any
+
 from amaranth import Array, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -19,6 +21,9 @@ from hdl.wave_cursor import WaveCursor, context_range, wave_tokens
 from model.spec.attention import BLOCK_TOKENS, KvLayout
 from model.spec.registers import WAVES_MAX
 from model.spec.slice import SliceSpec
+
+RegisterRole = QueryLoader | ScoreReader | WeightWriter | OutputReader
+"""A part of the sequencer that reads or writes registers of the PIM units."""
 
 
 class AttentionRequest(data.StructLayout):
@@ -53,6 +58,14 @@ class RequestCheck(wiring.Component):
     wave : ``Out``, wave_row : ``In``
         Read port of the wave table.
     """
+
+    start: Signal
+    request: data.View
+    accept: Signal
+    refuse: Signal
+    busy: Signal
+    wave: Signal
+    wave_row: Signal
 
     def __init__(self, spec: SliceSpec) -> None:
         self._spec = spec
@@ -132,11 +145,24 @@ class AttentionSequencer(wiring.Component):
         For one clock: the last beat of a head's result has been taken.
     """
 
+    start: Signal
+    request: data.View
+    busy: Signal
+    refused: Signal
+    begin: Signal
+    shape: data.View
+    partial: Signal
+    wave: Signal
+    wave_row: Signal
     query: stream.Interface
+    pim: Any
     score: stream.Interface
     rescale: stream.Interface
     weight: stream.Interface
+    state: data.View
+    softmax_busy: Signal
     part: stream.Interface
+    head_done: Signal
 
     def __init__(self, spec: SliceSpec) -> None:
         self._spec = spec
@@ -236,7 +262,7 @@ class AttentionSequencer(wiring.Component):
                 m.d.sync += [self.busy.eq(0), gathering.eq(0)]
         return gathering
 
-    def _elaborate_registers(self, m: Module, roles: tuple[wiring.Component, ...],
+    def _elaborate_registers(self, m: Module, roles: tuple[RegisterRole, ...],
                              scores: ScoreReader, outputs: OutputReader,
                              gathering: Signal) -> None:
         """Joins the roles on the one register port; the waits between them keep them apart."""

@@ -1,5 +1,7 @@
 """AXI4-Lite: the signature and the protocol side of a target."""
 
+from typing import Any
+
 from amaranth import Module, Signal
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
@@ -73,6 +75,9 @@ class AxiLiteTarget(wiring.Component):
     bus : ``In(AxiLiteSignature(address_width))``
     access : ``Out(AccessSignature(address_width))``
     """
+
+    bus: Any
+    access: Any
 
     def __init__(self, address_width: int) -> None:
         self._address_width = address_width

@@ -1,6 +1,6 @@
 """Performance counters."""
 
-from amaranth import Module
+from amaranth import Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -26,6 +26,13 @@ class Counters(wiring.Component):
     start_attend, start_move, attend_busy, move_busy : ``In(1)``
     values : ``Out`` of 32 bits for each of ``COUNTERS``
     """
+
+    events: data.View
+    start_attend: Signal
+    start_move: Signal
+    attend_busy: Signal
+    move_busy: Signal
+    values: data.View
 
     def __init__(self) -> None:
         super().__init__({

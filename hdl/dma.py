@@ -1,5 +1,7 @@
 """The DMA engine of the base die: moves a KV block from one bank to another."""
 
+from typing import Any
+
 from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
@@ -42,6 +44,12 @@ class Dma(wiring.Component):
     bad : ``Out(1)``
         For one clock: the request was refused, or the channel refused an access.
     """
+
+    start: Signal
+    request: data.View
+    port: Any
+    busy: Signal
+    bad: Signal
 
     def __init__(self, spec: SliceSpec) -> None:
         self._spec = spec

@@ -63,7 +63,19 @@ class PassIssuer(wiring.Component):
         The last block of the last wave.
     """
 
+    start: Signal
+    context: Signal
+    shape: data.View
+    queries_loaded: Signal
+    progress: data.View
+    scored: Signal
+    summed: Signal
+    wave: Signal
+    wave_row: Signal
     row_pass: stream.Interface
+    pass_done: Signal
+    finished: Signal
+    final_block: Signal
 
     def __init__(self, spec: SliceSpec) -> None:
         self._spec = spec

@@ -40,8 +40,11 @@ class QueryLoader(wiring.Component):
         All queries of this attention have been sent.
     """
 
+    start: Signal
+    shape: data.View
     query: stream.Interface
     register: stream.Interface
+    loaded: Signal
 
     def __init__(self, spec: SliceSpec) -> None:
         self._spec = spec
@@ -99,8 +102,15 @@ class ScoreReader(wiring.Component):
         Waves whose reads have all been accepted.
     """
 
+    start: Signal
+    context: Signal
+    shape: data.View
+    progress: data.View
     register: stream.Interface
+    register_valid: Signal
+    register_data: Signal
     score: stream.Interface
+    read: Signal
 
     def __init__(self, spec: SliceSpec) -> None:
         self._spec = spec
@@ -185,9 +195,14 @@ class WeightWriter(wiring.Component):
         Waves whose weights have all been sent.
     """
 
+    start: Signal
+    context: Signal
+    shape: data.View
+    progress: data.View
     rescale: stream.Interface
     weight: stream.Interface
     register: stream.Interface
+    weighted: Signal
 
     def __init__(self, spec: SliceSpec) -> None:
         self._spec = spec
@@ -258,7 +273,14 @@ class OutputReader(wiring.Component):
     part : ``Out(stream.Signature(part_layout))``
     """
 
+    start: Signal
+    shape: data.View
+    last_bank: Signal
+    final_bank: Signal
+    state: data.View
     register: stream.Interface
+    register_valid: Signal
+    register_data: Signal
     part: stream.Interface
 
     def __init__(self, spec: SliceSpec) -> None:
@@ -324,6 +346,16 @@ class OutputReader(wiring.Component):
 
 class _PartCursor(wiring.Component):
     """Counts head by head, bank by bank, beat by beat over the outputs of an attention."""
+
+    start: Signal
+    advance: Signal
+    shape: data.View
+    last_bank: Signal
+    active: Signal
+    last_beat: Signal
+    head: Signal
+    bank: Signal
+    beat: Signal
 
     def __init__(self, spec: SliceSpec) -> None:
         banks = range(spec.geometry.pim_banks)

@@ -1,5 +1,7 @@
 """The registers of a slice, generated from the register map."""
 
+from typing import Any
+
 from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
@@ -54,6 +56,22 @@ class Registers(wiring.Component):
     wave : ``In``, wave_row : ``Out``
         Entry of the wave table, one clock after its number.
     """
+
+    bus: Any
+    scale: Signal
+    context: Signal
+    move_rows: Signal
+    shape: data.View
+    move_source: data.View
+    move_destination: data.View
+    start_attend: Signal
+    start_move: Signal
+    attend_busy: Signal
+    move_busy: Signal
+    errors: data.View
+    counters: data.View
+    wave: Signal
+    wave_row: Signal
 
     def __init__(self, spec: SliceSpec) -> None:
         self._spec = spec
@@ -129,8 +147,7 @@ class Registers(wiring.Component):
         return {r.name: Value.cast(getattr(self, r.name)) for r in self._map.registers
                 if r.access is Access.RW and r.count == 1}
 
-    def _elaborate_writes(self, m: Module, access: wiring.PureInterface, written: Signal,
-                          mask: Value) -> None:
+    def _elaborate_writes(self, m: Module, access: Any, written: Signal, mask: Value) -> None:
         ok = access.write_ok
         for name, register in self._writable().items():
             defined = self._defined(self._map[name])
@@ -148,7 +165,7 @@ class Registers(wiring.Component):
             return (1 << DATA_WIDTH) - 1
         return sum((1 << f.width) - 1 << f.low for f in register.fields)
 
-    def _elaborate_reads(self, m: Module, access: wiring.PureInterface, error: Signal) -> None:
+    def _elaborate_reads(self, m: Module, access: Any, error: Signal) -> None:
         values: dict[str, Value | int] = {
             "identifier": IDENTIFIER,
             "capabilities": capabilities(self._spec),

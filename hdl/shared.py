@@ -50,11 +50,15 @@ class Shared(wiring.Component):
         Makes the component; it must have a synchronous domain.
     parameters
         What it is made from.
+
+    Members
+    -------
+    Those of the component, by the same names; clock and reset are those of domain ``sync``.
     """
 
     def __init__(self, name: str, make: Callable[..., wiring.Component], *parameters: Any) -> None:
         self._name, self._parameters = name, parameters
-        self._component = make(*parameters)
+        self._component: Any = make(*parameters)
         super().__init__(self._component.signature)
 
     def elaborate(self, platform: object) -> Module | Instance:

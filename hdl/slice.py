@@ -1,6 +1,8 @@
 """The top: one pseudo-channel of a stack with its share of the base die."""
 
-from amaranth import Module
+from typing import Any
+
+from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -44,8 +46,13 @@ class Slice(wiring.Component):
         The DRAM command buses, for observers.
     """
 
+    bus: Any
+    host: Any
     query: stream.Interface
     result: stream.Interface
+    attend_busy: Signal
+    move_busy: Signal
+    commands: Any
 
     def __init__(self, spec: SliceSpec) -> None:
         self.spec = spec

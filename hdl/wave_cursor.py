@@ -1,6 +1,6 @@
 """Walks the waves of an attention: which blocks each one holds."""
 
-from amaranth import Cat, Module, Mux
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -43,6 +43,16 @@ class WaveCursor(wiring.Component):
     mask : ``Out(pim_banks)``
         PIM banks that take part.
     """
+
+    load: Signal
+    context: Signal
+    advance: Signal
+    wave: Signal
+    tokens: Signal
+    active: Signal
+    last: Signal
+    last_block: Signal
+    mask: Signal
 
     def __init__(self, spec: SliceSpec) -> None:
         self._spec = spec
