@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import importlib
 import importlib.metadata
 import json
 import os
@@ -13,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from amaranth.back import rtlil
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Flow
 from cocotb_tools.check_results import get_results
@@ -21,6 +21,8 @@ from cocotb_tools.runner import Icarus, Runner, Verilator
 
 from hdl.shared import SharedModules
 from model.spec.errors import unknown_name
+
+rtlil = importlib.import_module("amaranth.back.rtlil")      # amaranth-stubs has no such module
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / "build" / "sim"

@@ -3,7 +3,6 @@
 import logging
 from typing import Any
 
-from cocotb.handle import SimHandleBase
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 
 from model.spec.registers import REGISTER_BYTES, register_map
@@ -18,8 +17,9 @@ class Host:
         A device with ``clk``, ``rst`` and an AXI4-Lite port ``bus``.
     """
 
-    def __init__(self, dut: SimHandleBase | Any) -> None:
-        self.master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "bus_"), dut.clk, dut.rst)
+    def __init__(self, dut: Any) -> None:
+        self.master: Any = AxiLiteMaster(        # cocotbext-axi has no annotations
+            AxiLiteBus.from_prefix(dut, "bus_"), dut.clk, dut.rst)
         for side in (self.master.write_if, self.master.read_if):
             side.log.setLevel(logging.ERROR)
         self.map = register_map()

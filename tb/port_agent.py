@@ -80,7 +80,7 @@ class PortAgent:
         place = (request.bank, request.row, request.column)
         write, known = bool(request.write), place in self.memory
         self.log.append((write, place))
-        answer = {"write": write, "error": not known, "data": 0}
+        answer: dict[int | str, Any] = {"write": write, "error": not known, "data": 0}
         if known and write:
             self.memory[place] = request.data
         elif known:
