@@ -17,7 +17,7 @@ HEAD = """\
 Generated from `model/spec/registers.py`: change the map there, then run
 `python -m tools.register_table > docs/registers.md`.
 
-A window of {window} bytes behind AXI4-Lite, registers of {bits} bits. These accesses are carried out:
+A window of {window} bytes behind AXI4-Lite, made of registers of {bits} bits. Carried out are:
 
 {accesses}
 
