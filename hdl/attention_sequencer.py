@@ -211,7 +211,7 @@ class AttentionSequencer(wiring.Component):
             self.wave.eq(Mux(check.busy, check.wave, issuer.wave)),
             check.wave_row.eq(self.wave_row), issuer.wave_row.eq(self.wave_row),
             issuer.queries_loaded.eq(queries.loaded),
-            issuer.pass_done.eq(self.pim.pass_done),
+            issuer.pass_done.eq(self.pim.pass_done), self.pim.active.eq(self.busy),
             outputs.state.eq(self.state), outputs.final_bank.eq(issuer.final_block),
             outputs.last_bank.eq(self._last_bank(request)),
         ]

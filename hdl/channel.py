@@ -137,7 +137,7 @@ class Channel(wiring.Component):
             scheduler.reserve.eq(sequencer.reserve),
 
             refresh.wanted.eq(host.demand.slots | dma.demand.slots
-                              | Mux(sequencer.busy, pim_slots, 0)),
+                              | Mux(sequencer.busy | self.pim.active, pim_slots, 0)),
             refresh.issued.eq(scheduler.refreshed),
             scheduler.refresh_slots.eq(refresh.slots),
             scheduler.refresh_all.eq(refresh.all),

@@ -87,6 +87,9 @@ class PimPortSignature(wiring.Signature):
         For one clock: the oldest unfinished pass has ended, its results are readable.
     register : ``Out(stream.Signature(register_request_layout))``
         Accepted when its command is issued; independent of the passes.
+    active : ``Out(1)``
+        An attention is under way: refreshes of the PIM banks are postponed as far as the standard
+        lets them.
     register_valid, register_data : ``In(1)``, ``In(256)``
         Data of register reads in order, which cannot be stalled: ``read_latency`` clocks after
         the read was accepted.
@@ -97,6 +100,7 @@ class PimPortSignature(wiring.Signature):
             "row_pass": Out(stream.Signature(row_pass_layout(spec))),
             "pass_done": In(1),
             "register": Out(stream.Signature(register_request_layout(spec))),
+            "active": Out(1),
             "register_valid": In(1),
             "register_data": In(BEAT_WIDTH),
         })

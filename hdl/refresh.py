@@ -39,7 +39,7 @@ class Refresh(wiring.Component):
     Members
     -------
     wanted : ``In(banks)``
-        Slots that a requester or a row pass wants.
+        Slots that a requester, a row pass or an attention wants.
     issued : ``In(1)``
         The refresh asked for is issued in this clock.
     valid : ``Out(1)``

@@ -17,7 +17,12 @@ RECORD = "operations.json"
 
 @cocotb.test(timeout_time=100, timeout_unit="ms")
 async def carry_out_the_plan(dut: Any) -> None:
-    """Every result is checked to the last bit: a cycle count of a wrong answer is worth nothing."""
+    """Every result is checked to the last bit: a cycle count of a wrong answer is worth nothing.
+
+    Each operation starts with no refresh outstanding. An attention postpones the refreshes of the
+    PIM banks, so up to eight intervals of tREFI its clocks hold none; the runtime adds their share
+    (``runtime/pim.py``).
+    """
     spec, plan = slice_spec(**parameters()["spec"]), parameters()["plan"]
     async with SliceBench(dut, spec) as tb:
         clocks = []
@@ -27,6 +32,7 @@ async def carry_out_the_plan(dut: Any) -> None:
                 tokens=max(step["context"] for step in plan))
             await tb.store_sequence(sequence)
             for step in plan:
+                await tb.refreshed()
                 clocks.append(await tb.attend(sequence, step["context"]))
         else:
             for step in plan:
@@ -44,6 +50,7 @@ async def _move(tb: SliceBench, step: dict[str, Any]) -> int:
     block = tb.random_sequence(heads=1, head_size=step["head_size"], tokens=BLOCK_TOKENS)
     await tb.store_block(*source, block.k, block.v)
     await tb.settle_host()
+    await tb.refreshed()
     clocks = await tb.move(source, destination, layout.rows)
     await tb.verify_all()
     return clocks

@@ -84,7 +84,7 @@ def run_name(row: Row) -> str:
 
 def busy_clocks(waveform: Path, signal: str) -> list[int]:
     """Clocks of each interval in which a signal of the waveform was 1, in order."""
-    vcd = VCDVCD(str(waveform))
+    vcd: Any = VCDVCD(str(waveform))
     name = next(n for n in vcd.signals if n.split(".")[-1] == signal)
     ps_per_tick = round(float(vcd.timescale["timescale"]) * 1e12)
     period = PERIOD_NS * 1000 // ps_per_tick
@@ -109,7 +109,9 @@ def measure(built: Built, plan: list[Row], options: dict[str, Any], seed: int) -
     """Simulates one plan; returns its rows with counter and waveform clocks side by side."""
     bench = "tb.bench_merge_cycles" if plan[0]["operation"] == "merge" else "tb.bench_cycles"
     with tempfile.TemporaryDirectory(prefix="cycles-", dir=ROOT / "build") as work:
-        run(built, bench, Path(work), seed=seed, parameters={"spec": options, "plan": plan})
+        run(built, bench, Path(work), seed=seed, parameters={
+            "spec": options, "plan": plan,
+            "format": plan[0]["format"], "head_size_max": plan[0]["head_size"]})
         counted = json.loads((Path(work) / RECORD).read_text())
         seen = busy_clocks(Path(work) / WAVEFORM, BUSY[plan[0]["operation"]])
     if not len(counted) == len(seen) == len(plan):

@@ -15,6 +15,7 @@ from model.spec.attention import BLOCK_TOKENS, KvLayout, softmax_scale
 from model.spec.geometry import BEAT_BYTES
 from model.spec.registers import COUNTERS, ERRORS
 from model.spec.slice import SliceSpec
+from model.spec.timing import Command
 from tb.bench import PERIOD_NS, Bench, StreamDriver, StreamMonitor
 from tb.channel_monitor import ChannelMonitor, Fields
 from tb.host import Host
@@ -254,6 +255,21 @@ class SliceBench(Bench):
         await self.start_move(source, destination, rows)
         await self.finish_move(source, destination, rows)
         return await self.host.read("dma_cycles")
+
+    async def refreshed(self) -> None:
+        """Waits, with the slice idle, until no postponed refresh is outstanding.
+
+        An idle channel carries out what is outstanding without a pause, so a pause longer than a
+        refresh means that there is none.
+        """
+        timing = self.spec.timing
+        pause = timing.clocks(timing.nRFCab + timing.nRFCpb)
+        quiet = 0
+        while quiet < pause:
+            before = len(self.monitor.of(Command.REF, Command.REF_ALL))
+            await self.clocks(pause // 4)
+            seen = len(self.monitor.of(Command.REF, Command.REF_ALL))
+            quiet = quiet + pause // 4 if seen == before else 0
 
     # Status
 
