@@ -6,20 +6,48 @@ of a layer are (sequence, KV head) pairs. A job of ``W`` waves may be cut into s
 
     rounds r = ceil(jobs / units)
     w = the smallest number with  heads * sum_i ceil(W_i / w) <= r * units
-    cycles = r * (attend(w) + merge(largest number of segments of a job))
+    cycles = r * (attend(w) * tREFI / (tREFI - tRFCab) + merge(largest number of segments of a job))
 
 With one sequence length and fewer jobs than units this is ``floor(units / jobs)`` segments a job;
 with unequal lengths, long sequences get proportionally more units. A job stays within one stack.
 The bound is met by construction: r rounds of at most ``units`` segments, none longer than ``w``.
 Which unit holds which wave is taken to be what this needs (placement is not modelled yet), and
 partial results travel to the merging unit in no time: both are in the system's favour.
+
+Refresh. The hardware postpones the PIM banks' refreshes during an attention and catches up between
+attentions, and a measured operation begins with none outstanding: measured attentions hold no
+refresh. In the long run each bank owes one all-bank refresh of tRFCab every tREFI, so whatever
+keeps the PIM banks busy takes :func:`attention_refresh` times as long as measured. The merging unit
+uses no bank and pays nothing. The GPU's share is in its reachable bandwidth (``runtime/gpu.py``).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
 
-from runtime.cycle_table import DIRECTIONS, CycleTable, Direction
+from model.spec.timing import TimingTable
+from runtime.cycle_table import DIRECTIONS, WAVE_TOKENS, CycleTable, Direction
 from runtime.models import TransformerModel
+
+
+def attention_refresh(timing: TimingTable) -> Fraction:
+    """Steady time over measured time of what keeps all PIM banks busy (HBM4: 1.13)."""
+    interval = timing.refresh_interval
+    return Fraction(interval, interval - timing.clocks(timing.nRFCab))
+
+
+def steady_cycles(table: CycleTable, *, group: int, head_size: int, context: int) -> Fraction:
+    """Cycles of one attention among many on one pseudo-channel, its share of refresh included.
+
+    Parameters
+    ----------
+    table : CycleTable
+    group, head_size, context : int
+        Query heads of the KV head, elements of each, and tokens attended.
+    """
+    waves = -(-context // WAVE_TOKENS)
+    return table.attend(head_size, group).cycles(waves) * attention_refresh(table.timing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +81,7 @@ class PimArray:
         self.units, self.units_per_stack = units, units_per_stack
         self.attend = table.attend(model.head_size, model.group)
         self.merge = table.merge(model.head_size, model.group)
+        self.refresh = attention_refresh(table.timing)
         self._memo: dict[tuple[int, int, int], LayerAttention] = {}
 
     def layer(self, waves: Sequence[int]) -> LayerAttention:
@@ -76,7 +105,8 @@ class PimArray:
 
     def _cost(self, rounds: int, waves: int, parts: int) -> LayerAttention:
         merging = self.merge.cycles(parts - 1) if parts > 1 else 0
-        return LayerAttention(rounds * (self.attend.cycles(waves) + merging), rounds, waves, parts)
+        attending = ceil(self.attend.cycles(waves) * self.refresh)
+        return LayerAttention(rounds * (attending + merging), rounds, waves, parts)
 
 
 class StackDma:

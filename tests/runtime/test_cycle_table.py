@@ -26,12 +26,16 @@ def test_simulated_points_are_used_as_they_are_and_the_line_beyond(tmp_path):
     assert line.largest_deviation == 0
 
 
-def test_a_point_off_the_line_is_used_and_its_deviation_told():
-    line = fit_line({1: 100, 2: 200, 3: 310}, ("a", "b", "c"))
-    assert line.cycles(3) == 310
-    assert (line.slope, line.intercept) == (Fraction(105), Fraction(-20, 3))
-    assert line.cycles(4) == 414        # 413.33, rounded up
-    assert line.largest_deviation == pytest.approx((203.333 - 200) / 200, rel=1e-3)
+def test_the_line_goes_on_as_between_the_two_largest_points():
+    line = fit_line({1: 100, 2: 200, 4: 411}, ("a", "b", "c"))
+    assert (line.slope, line.intercept) == (Fraction(211, 2), Fraction(-11))
+    assert [line.cycles(x) for x in (1, 2, 4, 5)] == [100, 200, 411, 517]      # 516.5, rounded up
+    assert line.largest_deviation == pytest.approx(0.055)
+
+
+def test_a_single_point_gives_a_line_through_the_origin():
+    line = fit_line({3: 10}, ("a",))
+    assert (line.cycles(3), line.cycles(6), line.cycles(1)) == (10, 20, 4)
 
 
 def test_merging_costs_by_further_parts_and_heads_one_after_the_other(tmp_path):
@@ -62,6 +66,8 @@ def changed_row(index: int, **changes: object) -> dict:
 BAD = {
     "schema: expected 1, not 2": {"schema": 2},
     "provenance: object missing required field": {"provenance": {}},
+    "provenance.preset: expected one of hbm3_5200, hbm4_8000, not 'ddr5'":
+        {"provenance": fixture_table("ddr5")["provenance"]},
     "rows[0].cycles: expected a positive integer, not 0": changed_row(0, cycles=0),
     "rows[2].waveform_cycles: expected 3000, as the counter has, not 3001":
         changed_row(2, waveform_cycles=3001),

@@ -1,13 +1,15 @@
 """Composition of one pseudo-channel's cycles to a card: exact cases, bounds, realisability."""
 
+from fractions import Fraction
 from math import ceil
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.spec.timing import HBM3_5200, HBM4_8000
 from runtime.models import LLAMA_3_8B, QWEN3_32B
-from runtime.pim import PimArray, StackDma
+from runtime.pim import PimArray, StackDma, attention_refresh, steady_cycles
 from tests.runtime.common import table_in
 from tests.runtime.fixture_cycles import ATTEND_FIXED, ATTEND_PER_WAVE, MERGE_PER_PART, MIGRATE
 
@@ -22,11 +24,27 @@ def llama_array(table, units=320, per_stack=64, cards=1):
 
 
 def attend(waves):
-    return ATTEND_FIXED + ATTEND_PER_WAVE[4] * waves
+    """Of 3,900 clocks (tREFI), the banks lose 450 (tRFCab)."""
+    return ceil((ATTEND_FIXED + ATTEND_PER_WAVE[4] * waves) * Fraction(3900, 3450))
 
 
 def merge(parts):
     return 4 * (MERGE_PER_PART * (parts - 1) + 10) if parts > 1 else 0
+
+
+def test_refresh_takes_its_share_of_every_interval():
+    assert attention_refresh(HBM4_8000) == Fraction(3900, 3900 - 450)
+    assert attention_refresh(HBM3_5200) == Fraction(2535, 2535 - 228)
+    # In as many intervals as it takes, work and refreshes fill the time.
+    busy, intervals = 3450 * 7, 7
+    assert busy * attention_refresh(HBM4_8000) == intervals * 3900
+
+
+def test_steady_attention_is_the_measured_one_and_its_refreshes(table):
+    measured = ATTEND_FIXED + 2 * ATTEND_PER_WAVE[8]
+    assert steady_cycles(table, group=8, head_size=128, context=512) == measured * Fraction(26, 23)
+    assert (steady_cycles(table, group=8, head_size=128, context=257)
+            == steady_cycles(table, group=8, head_size=128, context=512))
 
 
 def test_one_sequence_is_split_over_floor_of_units_by_jobs(table):
