@@ -7,11 +7,15 @@ import numpy as np
 
 from model.spec.attention import BLOCK_TOKENS, KvLayout
 from model.spec.presets import slice_spec
+from model.spec.timing import REGISTER_COMMANDS, Command
 from tb.bench import parameters
 from tb.slice_bench import SliceBench
 
 OPTIONS = parameters()
 SPEC = slice_spec(**OPTIONS.get("spec", {}))
+MUTANT = OPTIONS.get("mutant", 0)
+"""Number of a planted fault; only :mod:`tests.rtl.test_slice_mutants` builds hardware with any."""
+
 BANKS = SPEC.geometry.pim_banks
 WAVE = BANKS * BLOCK_TOKENS
 CAPACITY_BANK = SPEC.geometry.capacity_bank_numbers[0]
@@ -35,11 +39,36 @@ async def the_host_port_reads_back_what_it_wrote(dut: Any, stall: float) -> None
 async def attention_is_exact_at_every_context_of_two_waves(dut: Any) -> None:
     """Corners: one token, a block and its neighbours, a wave and its neighbours, two waves."""
     async with SliceBench(dut, SPEC) as tb:
+        await tb.host.write("move_rows", MUTANT << 24)
         sequence = tb.random_sequence(heads=2, head_size=64, tokens=2 * WAVE)
         await tb.store_sequence(sequence)
         for context in sorted({1, 15, 16, 17, WAVE - 1, WAVE, WAVE + 1, 2 * WAVE - 15, 2 * WAVE}):
             await tb.attend(sequence, context)
         tb.check(await tb.errors(), set(), "errors")
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def maxima_that_grow_in_a_partial_wave_reach_every_bank(dut: Any) -> None:
+    """Banks that sit out the last wave hold outputs that refer to the maximum before it."""
+    async with SliceBench(dut, SPEC) as tb:
+        await tb.host.write("move_rows", MUTANT << 24)
+        sequence = tb.random_sequence(heads=2, head_size=64, tokens=WAVE + 7)
+        sequence.k[WAVE:] = sequence.q[0] * 3        # the last tokens attract most of the weight
+        await tb.store_sequence(sequence)
+        for context in (WAVE + 1, WAVE + 7):
+            await tb.attend(sequence, context)
+            await tb.attend(sequence, context, partial=True)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def queries_may_come_late(dut: Any) -> None:
+    async with SliceBench(dut, SPEC) as tb:
+        await tb.host.write("move_rows", MUTANT << 24)
+        for idle in (0.95, 0.5):
+            tb.query.idle = idle
+            sequence = tb.random_sequence(heads=2, head_size=64, tokens=20)
+            await tb.store_sequence(sequence)
+            await tb.attend(sequence)
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")
@@ -158,8 +187,6 @@ async def a_nan_key_is_reported_and_weighs_nothing(dut: Any) -> None:
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def counters_count_what_the_command_bus_shows(dut: Any) -> None:
-    from model.spec.timing import REGISTER_COMMANDS, Command
-
     async with SliceBench(dut, SPEC) as tb:
         await tb.paint(CAPACITY_BANK, 0)
         sequence = tb.random_sequence(heads=2, head_size=64, tokens=WAVE + 1)

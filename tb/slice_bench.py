@@ -75,7 +75,7 @@ class SliceBench(Bench):
         self.monitor = ChannelMonitor(self, self.spec)
         self._request = request_layout(self.spec)
         self._host = StreamDriver(self, "host__request", idle=self.stall)
-        self._query = StreamDriver(self, "query", idle=self.stall)
+        self.query = StreamDriver(self, "query", idle=self.stall)
         response, result = Fields(response_layout()), Fields(result_layout())
         StreamMonitor(self, "host__response", lambda p: self._answered(response(p)),
                       stall=self.stall)
@@ -194,7 +194,7 @@ class SliceBench(Bench):
         await self.host.write_fields("control", attend=1)
         raw = sequence.q.tobytes()
         for offset in range(0, len(raw), BEAT_BYTES):
-            await self._query.put(int.from_bytes(raw[offset:offset + BEAT_BYTES], "little"))
+            await self.query.put(int.from_bytes(raw[offset:offset + BEAT_BYTES], "little"))
 
     async def finish_attention(self, sequence: Sequence, context: int, *,
                                partial: bool = False) -> None:

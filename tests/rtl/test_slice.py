@@ -1,0 +1,34 @@
+"""The whole slice on both simulators: attention, block moves, host traffic, refusals, counters."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hdl.slice import Slice
+from model.spec.presets import slice_spec
+from tb.build import build, run
+
+BENCH = "tb.bench_slice"
+SMALL: dict[str, Any] = {"pim_banks": 4, "capacity_banks": 1, "rows": 32, "group_max": 4,
+                         "head_size_max": 128}
+
+
+def test_the_slice_does_what_its_users_ask(tmp_path: Path) -> None:
+    built = build(Slice(slice_spec(**SMALL)), "slice", simulator="verilator", waves="ports")
+    run(built, BENCH, tmp_path, seed=3, parameters={"spec": SMALL})
+
+
+@pytest.mark.parametrize("options", [
+    {"preset": "hbm3_5200", "pim_banks": 3, "capacity_banks": 2},
+    {"format": "fp16", "pim_banks": 1, "capacity_banks": 1},
+], ids=["hbm3", "fp16"])
+def test_other_timings_formats_and_sizes_run_on_the_same_rtl(tmp_path: Path,
+                                                             options: dict[str, Any]) -> None:
+    options = {**options, "rows": 16, "group_max": 2, "head_size_max": 64}
+    built = build(Slice(slice_spec(**options)), "slice", simulator="icarus")
+    run(built, BENCH, tmp_path, seed=4, parameters={"spec": options}, tests=[
+        "the_host_port_reads_back_what_it_wrote.*",
+        "attention_is_exact_at_every_context_of_two_waves",
+        "a_migrated_block_is_attended_to", "impossible_orders_are_refused_by_name",
+        "a_nan_key_is_reported_and_weighs_nothing"])

@@ -1,0 +1,138 @@
+"""Faults planted in the attention sequencer, each of which the slice's bench must find.
+
+All are in one build: a fault acts while its number stands in the upper bits of ``move_rows``.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from amaranth import Module, Signal
+
+import hdl.slice
+from hdl.attention_sequencer import AttentionSequencer
+from hdl.layouts import PartHeader
+from hdl.slice import Slice
+from model.spec.attention import MacMode, Register
+from model.spec.formats import FP32
+from model.spec.presets import slice_spec
+from tb.build import BenchFailure, Built, build, run
+
+OPTIONS: dict[str, Any] = {"pim_banks": 3, "capacity_banks": 1, "rows": 16, "group_max": 2,
+                           "head_size_max": 64}
+CORNERS = "attention_is_exact_at_every_context_of_two_waves"
+GROWING = "maxima_that_grow_in_a_partial_wave_reach_every_bank"
+LATE = "queries_may_come_late"
+
+Fault = Callable[[AttentionSequencer, Module], None]
+
+
+def _idle_bank_has_new_maximum(unit: AttentionSequencer, m: Module) -> None:
+    m.d.comb += m.submodules.outputs.final_bank.eq(OPTIONS["pim_banks"] - 1)
+
+
+def _scores_read_early(unit: AttentionSequencer, m: Module) -> None:
+    m.d.comb += m.submodules.scores.progress.scored.eq(~0)
+
+
+def _weights_not_awaited(unit: AttentionSequencer, m: Module) -> None:
+    m.d.comb += m.submodules.issuer.progress.weighted.eq(~0)
+
+
+def _queries_not_awaited(unit: AttentionSequencer, m: Module) -> None:
+    m.d.comb += m.submodules.issuer.queries_loaded.eq(1)
+
+
+def _weights_changed_in_use(unit: AttentionSequencer, m: Module) -> None:
+    m.d.comb += m.submodules.weights.progress.summed.eq(~0)
+
+
+def _last_bank_forgotten(unit: AttentionSequencer, m: Module) -> None:
+    m.d.comb += m.submodules.outputs.last_bank.eq(0)
+
+
+def _tokens_behind_the_end(unit: AttentionSequencer, m: Module) -> None:
+    m.d.comb += unit.score.p.count.eq(8)
+
+
+def _rescale_in_one_bank(unit: AttentionSequencer, m: Module) -> None:
+    bus = unit.pim.register.p
+    with m.If(bus.register == Register.RESCALE):
+        m.d.comb += bus.mask.eq(1)
+
+
+def _every_bank_brings_the_sum(unit: AttentionSequencer, m: Module) -> None:
+    low = PartHeader()["l"].offset
+    # Not unit.part.p.header: Verilator may order a block that reads one bit of a signal and drives
+    # another before the block that drives the first.
+    with m.If(m.submodules.outputs.part.p.header):
+        m.d.comb += unit.part.p.data[low:low + FP32.width].eq(unit.state[0].l)
+
+
+def _values_read_from_keys(unit: AttentionSequencer, m: Module) -> None:
+    out = unit.pim.row_pass.p
+    with m.If(out.mode == MacMode.AXPY):
+        m.d.comb += out.row.eq(m.submodules.issuer.row_pass.p.row - 1)
+
+
+def _heads_mixed_up(unit: AttentionSequencer, m: Module) -> None:
+    bus = unit.pim.register.p
+    with m.If(bus.register == Register.WEIGHT):
+        m.d.comb += bus.address.eq(0)
+
+
+FAULTS: dict[Fault, str] = {
+    _idle_bank_has_new_maximum: GROWING, _scores_read_early: CORNERS,
+    _weights_not_awaited: CORNERS, _queries_not_awaited: LATE, _weights_changed_in_use: CORNERS,
+    _last_bank_forgotten: CORNERS, _tokens_behind_the_end: CORNERS, _rescale_in_one_bank: GROWING,
+    _every_bank_brings_the_sum: CORNERS, _values_read_from_keys: CORNERS, _heads_mixed_up: CORNERS}
+"""What is wrong, and the test of the bench that must see it."""
+
+
+class FaultySequencer(AttentionSequencer):
+    """A sequencer with faults; number 0 has none."""
+
+    def __init__(self, spec: Any) -> None:
+        super().__init__(spec)
+        self.fault = Signal(range(len(FAULTS) + 1))
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        for number, fault in enumerate(FAULTS, start=1):
+            with m.If(self.fault == number):
+                fault(self, m)
+        return m
+
+
+class FaultySlice(Slice):
+    """A slice whose sequencer has the fault that ``move_rows`` names."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += m.submodules.sequencer.fault.eq(m.submodules.registers.move_rows[24:])
+        return m
+
+
+@pytest.fixture(scope="module")
+def built() -> Built:
+    """One simulator with all faults."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hdl.slice, "AttentionSequencer", FaultySequencer)
+        return build(FaultySlice(slice_spec(**OPTIONS)), "slice", simulator="verilator")
+
+
+def _attend(built: Built, work: Path, fault: int, *tests: str) -> None:
+    run(built, "tb.bench_slice", work, seed=2, tests=tests,
+        parameters={"spec": OPTIONS, "mutant": fault})
+
+
+def test_without_a_fault_the_bench_passes(built: Built, tmp_path: Path) -> None:
+    _attend(built, tmp_path, 0, *sorted(set(FAULTS.values())))
+
+
+@pytest.mark.parametrize(("number", "test"), enumerate(FAULTS.values(), start=1),
+                         ids=[fault.__name__.strip("_") for fault in FAULTS])
+def test_the_bench_kills(built: Built, tmp_path: Path, number: int, test: str) -> None:
+    with pytest.raises(BenchFailure):
+        _attend(built, tmp_path, number, test)
