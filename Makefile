@@ -47,6 +47,7 @@ icarus: setup
 sim waves: $(if $(filter icarus,$(SIM)),icarus,setup)
 
 sim:
+	@tokenstack sim --check $(SIM_OPTIONS)
 	@python -m tb.cycles $(CYCLES_OPTIONS) --output build/cycles.json
 	@tokenstack sim --cycles build/cycles.json $(SIM_OPTIONS)
 

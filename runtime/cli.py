@@ -16,12 +16,12 @@ from model.spec.errors import SpecError, UserError
 from model.spec.timing import TIMING_PRESETS, timing_preset
 from runtime import tables
 from runtime.cycle_table import load_cycle_table
-from runtime.experiment import Experiment, encode, write_atomically
+from runtime.experiment import Experiment, Plan, encode, write_atomically
 from runtime.generator import QWEN_BAILIAN_A, generate, measure_fit
 from runtime.models import MODELS, model_by_name
 from runtime.report import render_report
 from runtime.serving import EngineConfig
-from runtime.systems import SYSTEMS, system_by_name
+from runtime.systems import SYSTEMS, least_cards, system_by_name
 from runtime.trace import load_mooncake
 from runtime.workload import Workload
 
@@ -80,7 +80,9 @@ def sim(
         help=f"Comma-separated, of {', '.join(SYSTEMS)}.")] = ",".join(SYSTEMS),
     preset: Annotated[str, typer.Option(
         help=f"Timing preset, one of {', '.join(TIMING_PRESETS)}.")] = "hbm4_8000",
-    cards: Annotated[int, typer.Option(help="Cards of five stacks and a GPU each.")] = 1,
+    cards: Annotated[int | None, typer.Option(
+        help="Cards of five stacks and a GPU each, the same for all systems; default: the fewest "
+             "at which each of them holds the model.")] = None,
     max_batch: Annotated[int, typer.Option(help="Most requests in work.")] = 64,
     step_tokens: Annotated[int, typer.Option(help="Most tokens of a step.")] = 512,
     eviction: Annotated[str, typer.Option(help="Eviction policy: lru or fifo.")] = "lru",
@@ -88,6 +90,8 @@ def sim(
         help="Let the stack DMA work while a step runs.")] = False,
     cycles: Annotated[Path, typer.Option(help="Cycle table.")] = Path("build/cycles.json"),
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("build"),
+    check: Annotated[bool, typer.Option(
+        "--check", help="Check all that needs no cycle table, and no more.")] = False,
     json: Json = False,
 ) -> None:
     """Serve a workload on several systems and compare them."""
@@ -97,12 +101,16 @@ def sim(
     transformer, timing = model_by_name(model), timing_preset(preset)
     engine = EngineConfig(max_batch=max_batch, step_tokens=step_tokens, eviction=eviction,
                           dma_overlap=dma_overlap)
-    cycle_table = load_cycle_table(cycles)
-    with _progress(json, len(chosen) + 2) as (progress, task):
+    cycle_table = None if check else load_cycle_table(cycles)
+    with _progress(json or check, len(chosen) + 2) as (progress, task):
         progress.update(task, description="reading the workload")
-        workload = _workload(trace, qps, seed, requests, limit)
-        experiment = Experiment(workload=workload, model=transformer, systems=chosen,
-                                timing=timing, table=cycle_table, cards=cards, engine=engine)
+        plan = Plan(
+            workload=_workload(trace, qps, seed, requests, limit), model=transformer,
+            systems=chosen, timing=timing, engine=engine,
+            cards=least_cards(chosen, transformer, timing) if cards is None else cards)
+        if cycle_table is None:
+            return
+        experiment = Experiment(plan=plan, table=cycle_table)
 
         def report_progress(what: str) -> None:
             progress.update(task, description=what, advance=1)

@@ -64,7 +64,7 @@ class Engine:
         self._dma_free_ps = 0
         self._stepping = False
         self._admitted = 0
-        check_fits(system, workload)
+        check_fits(system.spec.name, system.tiers[0], system.model, workload)
 
     def run(self) -> EngineResult:
         """Serves all requests and returns what was measured."""

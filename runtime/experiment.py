@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +16,14 @@ from runtime.engine import Engine
 from runtime.gpu import H100
 from runtime.metrics import summarise
 from runtime.models import TransformerModel
-from runtime.serving import EngineConfig
-from runtime.systems import Infeasible, System, SystemSpec, build_system
+from runtime.serving import EngineConfig, check_fits
+from runtime.systems import Infeasible, System, SystemSpec, build_system, build_tiers
 from runtime.workload import Workload
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """What is to be run.
+class Plan:
+    """What is to be run, as far as it can be checked without a cycle table.
 
     Attributes
     ----------
@@ -30,7 +31,6 @@ class Experiment:
     model : TransformerModel
     systems : sequence of SystemSpec
     timing : TimingTable
-    table : CycleTable
     cards : int
         Cards of every system.
     engine : EngineConfig
@@ -40,37 +40,50 @@ class Experiment:
     model: TransformerModel
     systems: Sequence[SystemSpec]
     timing: TimingTable
-    table: CycleTable
     cards: int
     engine: EngineConfig
 
     def __post_init__(self) -> None:
-        made_for = self.table.provenance.preset
-        if made_for != self.timing.name:
-            raise UserError(f"{self.table.path}: preset: expected {self.timing.name}, as asked "
-                            f"for, not {made_for}; `make sim PRESET={self.timing.name}` makes it")
-        if self.table.provenance.clock_ps != self.timing.clock_ps:
+        for spec in self.systems:
+            with suppress(Infeasible):      # reported beside the others' results
+                tiers = build_tiers(spec, self.model, self.timing, cards=self.cards)
+                check_fits(spec.name, tiers[0], self.model, self.workload)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A plan with the cycle table that it is run on."""
+
+    plan: Plan
+    table: CycleTable
+
+    def __post_init__(self) -> None:
+        made_for, timing = self.table.provenance.preset, self.plan.timing
+        if made_for != timing.name:
+            raise UserError(f"{self.table.path}: preset: expected {timing.name}, as asked "
+                            f"for, not {made_for}; `make sim PRESET={timing.name}` makes it")
+        if self.table.provenance.clock_ps != timing.clock_ps:
             raise UserError(f"{self.table.path}: provenance.clock_ps: expected "
-                            f"{self.timing.clock_ps}, the clock of {self.timing.name}, "
+                            f"{timing.clock_ps}, the clock of {timing.name}, "
                             f"not {self.table.provenance.clock_ps}; {REMEDY}")
 
     def run(self, progress: Callable[[str], None] = lambda name: None) -> dict[str, object]:
         """Runs all systems and returns the whole record, in plain data.
 
         ``progress`` is called with a system's name when its run begins. Every system is built
-        and every request checked before the first run, so that bad input costs no waiting.
+        before the first run, so that bad input costs no waiting.
         """
         built: dict[str, System | Infeasible] = {}
-        for spec in self.systems:
+        for spec in self.plan.systems:
             try:
-                built[spec.name] = build_system(spec, self.model, self.timing, self.table,
-                                                cards=self.cards)
+                built[spec.name] = build_system(spec, self.plan.model, self.plan.timing, self.table,
+                                                cards=self.plan.cards)
             except Infeasible as reason:
                 built[spec.name] = reason
-        engines = {name: Engine(system, self.workload, self.engine)
+        engines = {name: Engine(system, self.plan.workload, self.plan.engine)
                    for name, system in built.items() if isinstance(system, System)}
         results: dict[str, object] = {}
-        for spec in self.systems:
+        for spec in self.plan.systems:
             system = built[spec.name]
             progress(spec.name)
             if isinstance(system, Infeasible):
@@ -83,24 +96,25 @@ class Experiment:
                 "cycles": self._cycles()}
 
     def _provenance(self) -> dict[str, object]:
+        plan = self.plan
         return {
-            "workload": {**self.workload.source, "block_tokens": self.workload.block_tokens,
-                         "served_requests": len(self.workload.requests),
-                         "served_qps": round(self.workload.native_qps, 6),
-                         "notes": list(self.workload.notes)},
-            "model": {"name": self.model.name, "source": self.model.source,
-                      "parameters": self.model.parameters,
-                      "kv_bytes_per_token": self.model.kv_bytes_per_token},
-            "preset": self.timing.name, "timing_source": self.timing.source,
-            "cards": self.cards, "gpu": H100.name, "engine": self.engine.as_dict(),
+            "workload": {**plan.workload.source, "block_tokens": plan.workload.block_tokens,
+                         "served_requests": len(plan.workload.requests),
+                         "served_qps": round(plan.workload.native_qps, 6),
+                         "notes": list(plan.workload.notes)},
+            "model": {"name": plan.model.name, "source": plan.model.source,
+                      "parameters": plan.model.parameters,
+                      "kv_bytes_per_token": plan.model.kv_bytes_per_token},
+            "preset": plan.timing.name, "timing_source": plan.timing.source,
+            "cards": plan.cards, "gpu": H100.name, "engine": plan.engine.as_dict(),
             "cycles": {"path": str(self.table.path), "sha256": self.table.sha256,
                        **msgspec.to_builtins(self.table.provenance)},
         }
 
     def _cycles(self) -> dict[str, object]:
         """The lines that the table was extended by, with the runs behind them."""
-        attend = self.table.attend(self.model.head_size, self.model.group)
-        merge = self.table.merge(self.model.head_size, self.model.group)
+        attend = self.table.attend(self.plan.model.head_size, self.plan.model.group)
+        merge = self.table.merge(self.plan.model.head_size, self.plan.model.group)
         record: dict[str, object] = {}
         for name, line in (("attend", attend), ("merge", merge)):
             record[name] = {

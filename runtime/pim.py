@@ -18,7 +18,10 @@ Refresh. The hardware postpones the PIM banks' refreshes during an attention and
 attentions, and a measured operation begins with none outstanding: measured attentions hold no
 refresh. In the long run each bank owes one all-bank refresh of tRFCab every tREFI, so whatever
 keeps the PIM banks busy takes :func:`attention_refresh` times as long as measured. The merging unit
-uses no bank and pays nothing. The GPU's share is in its reachable bandwidth (``runtime/gpu.py``).
+uses no bank and pays nothing. A measured block move pays already: it holds one refresh, of either
+bank that it uses (the slice's counter ``refreshes``), and both together owe
+1,918 * 2 / 3,900 = 0.98 in that time. The GPU's share is in its reachable bandwidth
+(``runtime/gpu.py``).
 """
 
 from collections.abc import Sequence

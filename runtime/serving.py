@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, field
 
 from model.spec.attention import BLOCK_TOKENS
 from model.spec.errors import UserError, require_int
+from runtime.models import TransformerModel
 from runtime.policies import eviction_policy
-from runtime.systems import System
+from runtime.systems import Tier
 from runtime.workload import Request, Workload
 
 
@@ -76,13 +77,12 @@ class EngineResult:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def check_fits(system: System, workload: Workload) -> None:
-    """Raises :class:`UserError` naming the first request that the first tier can never hold."""
-    tier = system.tiers[0]
+def check_fits(name: str, tier: Tier, model: TransformerModel, workload: Workload) -> None:
+    """Raises :class:`UserError` for the first request that a system's first tier can never hold."""
     for request in workload.requests:
         if request.kv_blocks > tier.kv_blocks:
             raise UserError(
                 f"{request.origin}: input_length + output_length: expected at most "
-                f"{tier.kv_blocks * BLOCK_TOKENS} tokens, all that {system.spec.name} holds in its "
-                f"{tier.name} tier with {system.model.name}, "
+                f"{tier.kv_blocks * BLOCK_TOKENS} tokens, all that {name} holds in its "
+                f"{tier.name} tier with {model.name}, "
                 f"not {request.input_tokens + request.output_tokens}")

@@ -1,5 +1,6 @@
 """The compared systems: what each makes of the same five stacks a card."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from model.spec.attention import BLOCK_TOKENS
@@ -118,17 +119,14 @@ class System:
     figures: dict[str, object]
 
 
-def build_system(spec: SystemSpec, model: TransformerModel, timing: TimingTable,
-                 table: CycleTable, *, cards: int = 1, gpu: GpuSpec = H100) -> System:
-    """A system for one model; :class:`Infeasible` if the weights leave no room."""
+def build_tiers(spec: SystemSpec, model: TransformerModel, timing: TimingTable, *,
+                cards: int) -> tuple[Tier, ...]:
+    """A system's places for KV blocks; :class:`Infeasible` if the weights leave no room."""
     require_int("cards", cards, 1, 64)
     if model.kv_heads % cards:
         raise SpecError("cards", cards, f"a divisor of the {model.kv_heads} KV heads "
                         f"of {model.name}")
     stack = STACKS[timing.name]
-    stack_bandwidth = stack.pseudo_channels * BEAT_BYTES * PS_PER_SECOND // timing.clock_ps
-    with_plain = spec.plain + spec.split
-    with_pim = spec.dedicated + spec.split
     plain_bytes = (2 * spec.plain + spec.split) * stack.sid_bytes * cards * USABLE_PERCENT // 100
     pim_bytes = ((2 * spec.dedicated + spec.split) * stack.sid_bytes * cards
                  * PIM_DENSITY_PERCENT * USABLE_PERCENT // 10_000)
@@ -138,11 +136,34 @@ def build_system(spec: SystemSpec, model: TransformerModel, timing: TimingTable,
             f"{spec.name}: {model.name} does not fit: its weights need "
             f"{model.weight_bytes / 2**30:.1f} GiB, the plain layers of {cards} card(s) offer "
             f"{plain_bytes / 2**30:.1f} GiB")
-    block = model.kv_block_bytes
     # The dedicated system's plain stack is for weights: it has no path of its own to the others.
-    sizes = (("hbm", room),) if not with_pim else (
+    sizes = (("hbm", room),) if spec.plain == STACKS_PER_CARD else (
         (("pim", pim_bytes), ("capacity", room)) if spec.split else (("pim", pim_bytes),))
-    tiers = tuple(Tier(name=name, kv_blocks=size // block) for name, size in sizes)
+    return tuple(Tier(name=name, kv_blocks=size // model.kv_block_bytes) for name, size in sizes)
+
+
+def least_cards(specs: Iterable[SystemSpec], model: TransformerModel, timing: TimingTable) -> int:
+    """The fewest cards at which all systems hold the model; if none, the most that share it."""
+    chosen = list(specs)
+    for cards in range(1, model.kv_heads + 1):
+        if model.kv_heads % cards == 0:
+            try:
+                for spec in chosen:
+                    build_tiers(spec, model, timing, cards=cards)
+            except Infeasible:
+                continue
+            return cards
+    return model.kv_heads
+
+
+def build_system(spec: SystemSpec, model: TransformerModel, timing: TimingTable,
+                 table: CycleTable, *, cards: int = 1, gpu: GpuSpec = H100) -> System:
+    """A system for one model; :class:`Infeasible` if the weights leave no room."""
+    tiers = build_tiers(spec, model, timing, cards=cards)
+    stack = STACKS[timing.name]
+    stack_bandwidth = stack.pseudo_channels * BEAT_BYTES * PS_PER_SECOND // timing.clock_ps
+    with_plain = spec.plain + spec.split
+    with_pim = spec.dedicated + spec.split
     pim = dma = None
     if with_pim:
         per_stack = stack.pseudo_channels * (2 if spec.dedicated else 1)
@@ -160,7 +181,7 @@ def build_system(spec: SystemSpec, model: TransformerModel, timing: TimingTable,
         figures={
             "cards": cards, "gpu": gpu.name,
             "weights_gib": round(model.weight_bytes / 2**30, 2),
-            "tiers": [{"name": t.name, "gib": round(t.kv_blocks * block / 2**30, 2),
+            "tiers": [{"name": t.name, "gib": round(t.kv_blocks * model.kv_block_bytes / 2**30, 2),
                        "kv_tokens": t.kv_blocks * BLOCK_TOKENS} for t in tiers],
             "weight_bandwidth_gb_s": with_plain * stack_bandwidth * cards / 1e9,
             "kv_bandwidth_gb_s": kv_stacks * stack_bandwidth * cards / 1e9,

@@ -92,7 +92,8 @@ def test_listings_print_a_table(folder, monkeypatch, capsys, arguments):
 
 
 def test_an_infeasible_system_is_reported_and_the_others_go_on(folder, monkeypatch, capsys):
-    status, out, _ = call(monkeypatch, capsys, "sim", "--requests", "20", "--model", "qwen3-32b")
+    status, out, _ = call(monkeypatch, capsys, "sim", "--requests", "20", "--model", "qwen3-32b",
+                          "--cards", "1")
     assert status == 0
     assert "attacc_split4: qwen3-32b does not fit: its weights need 61.0 GiB" in out
     systems = json.loads((folder / "build" / "results.json").read_text())["systems"]
@@ -101,7 +102,7 @@ def test_an_infeasible_system_is_reported_and_the_others_go_on(folder, monkeypat
 
 def test_one_infeasible_system_alone_still_gives_a_page(folder, monkeypatch, capsys):
     status, _, _ = call(monkeypatch, capsys, "sim", "--requests", "20", "--model", "qwen3-32b",
-                        "--systems", "attacc_split4")
+                        "--systems", "attacc_split4", "--cards", "1")
     assert status == 0
     assert "infeasible" in (folder / "build" / "report" / "index.html").read_text()
 
@@ -113,6 +114,16 @@ def test_more_cards_make_it_feasible(folder, monkeypatch, capsys):
     systems = json.loads((folder / "build" / "results.json").read_text())["systems"]
     assert all(result["feasible"] for result in systems.values())
     assert systems["gpu"]["time_ms"]["all_reduce"] > 0
+
+
+def test_by_default_all_systems_get_the_fewest_cards_that_all_of_them_need(
+        folder, monkeypatch, capsys):
+    status, out, _ = call(monkeypatch, capsys, "sim", "--requests", "20", "--model", "qwen3-32b")
+    assert status == 0
+    assert "2 card(s)" in out
+    record = json.loads((folder / "build" / "results.json").read_text())
+    assert record["provenance"]["cards"] == 2
+    assert all(result["feasible"] for result in record["systems"].values())
 
 
 def test_the_other_preset_runs_with_its_own_table(folder, monkeypatch, capsys):
@@ -198,6 +209,31 @@ def test_bad_input_is_one_line_status_2_and_leaves_nothing(
     assert err.startswith("tokenstack: ")
     assert err.count("\n") == 1
     assert message in err
+    assert sorted(folder.rglob("*")) == before
+
+
+NEEDS_THE_TABLE = ("--cycles", "--out", "--preset hbm3_5200")
+CHECKED = [(a, m) for a, m in BAD if not " ".join(a).startswith(NEEDS_THE_TABLE)]
+
+
+@pytest.mark.parametrize(("arguments", "message"), CHECKED,
+                         ids=[" ".join(a) for a, _ in CHECKED])
+def test_check_finds_what_can_be_found_before_there_is_a_table(
+        folder, monkeypatch, capsys, arguments, message):
+    make_inputs(folder)
+    (folder / "build" / "cycles.json").unlink()
+    status, out, err = call(monkeypatch, capsys, "sim", "--check", *arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+
+
+def test_check_of_good_input_prints_and_leaves_nothing(folder, monkeypatch, capsys):
+    make_inputs(folder)
+    (folder / "build" / "cycles.json").unlink()
+    before = sorted(folder.rglob("*"))
+    for arguments in ([], ["--trace", "good.jsonl"], ["--model", "qwen3-32b"],
+                      ["--preset", "hbm3_5200", "--qps", "2"]):
+        assert call(monkeypatch, capsys, "sim", "--check", *arguments) == (0, "", "")
     assert sorted(folder.rglob("*")) == before
 
 

@@ -1,11 +1,20 @@
 """What each system makes of five stacks: capacities and rates against DESIGN.md and facts.md."""
 
+from dataclasses import replace
+
 import pytest
 
 from model.spec.errors import SpecError, UserError
 from model.spec.timing import HBM3_5200, HBM4_8000
 from runtime.models import LLAMA_3_8B, QWEN3_32B
-from runtime.systems import SYSTEMS, Infeasible, SystemSpec, build_system, system_by_name
+from runtime.systems import (
+    SYSTEMS,
+    Infeasible,
+    SystemSpec,
+    build_system,
+    least_cards,
+    system_by_name,
+)
 from tests.runtime.common import system_named, table_in
 
 GIB = 2**30
@@ -50,6 +59,15 @@ def test_weights_that_do_not_fit_are_infeasible_with_both_sizes(table):
     with pytest.raises(Infeasible, match=r"attacc_split4: qwen3-32b does not fit: its weights "
                        r"need 61.0 GiB, the plain layers of 1 card\(s\) offer 31.7 GiB"):
         build_system(SYSTEMS["attacc_split4"], QWEN3_32B, HBM4_8000, table)
+
+
+def test_the_fewest_cards_are_those_of_the_most_demanding_system():
+    every, one = SYSTEMS.values(), [SYSTEMS["gpu"]]
+    assert least_cards(every, LLAMA_3_8B, HBM4_8000) == 1
+    assert least_cards(one, QWEN3_32B, HBM4_8000) == 1
+    assert least_cards(every, QWEN3_32B, HBM4_8000) == 2      # 61 GiB on plain stacks of 32
+    giant = replace(QWEN3_32B, layers=5000)
+    assert least_cards(every, giant, HBM4_8000) == 8           # infeasible, and said to be
 
 
 def test_unknown_names_and_impossible_cards_are_refused(table):
