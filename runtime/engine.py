@@ -61,6 +61,7 @@ class Engine:
         self._waves: dict[int, int] = {}
         self._crossings: list[tuple[int, int]] = []     # (step that needs one more wave, sequence)
         self._pim_step: tuple[int, int] | None = None   # (ps, waves read), while both hold
+        self._held_by = "step"      # what the head of the queue waits for, a key of `waits_ps`
         self._dma_free_ps = 0
         self._stepping = False
         self._admitted = 0
@@ -75,6 +76,8 @@ class Engine:
             while True:
                 if event.priority is Priority.ARRIVAL:
                     assert isinstance(event.payload, Served)
+                    if not self._queue and self._batch_is_full():
+                        self._held_by = "batch"
                     self._queue.append(event.payload)
                     self.result.served.append(event.payload)
                     self._expect_arrival()
@@ -99,14 +102,20 @@ class Engine:
 
     def _admit(self, now: int) -> None:
         counts = self.result.counts
-        while self._queue and len(self._prefilling) + len(self._decoding) < self.config.max_batch:
+        while self._queue:
             served = self._queue[0]
             request = served.request
-            admission = self.store.admit(request.block_ids, request.kv_blocks)
+            admission = None
+            if self._batch_is_full():
+                self._held_by = "batch"
+            else:
+                admission = self.store.admit(request.block_ids, request.kv_blocks)
+                self._held_by = self._held_by if admission else "capacity"
             if admission is None:
                 return
             self._queue.popleft()
             served.admitted_ps = now
+            self.result.waits_ps[self._held_by] += now - request.arrival_ps
             counts["prompt_blocks"] += len(request.block_ids)
             for tier, hits in zip(self.system.tiers, admission.hits_by_tier, strict=True):
                 counts[f"hits_{tier.name}"] += hits
@@ -122,6 +131,10 @@ class Engine:
                 # The last token is computed even if its KV is there: its logits are needed.
                 min(hit_tokens, request.input_tokens - 1), ready)
             self._admitted += 1
+        self._held_by = "step"
+
+    def _batch_is_full(self) -> bool:
+        return len(self._prefilling) + len(self._decoding) >= self.config.max_batch
 
     def _migrate(self, now: int, demoted: int, promoted: int) -> int:
         """Queues migrations on the stack DMA; returns when they are done."""
@@ -212,7 +225,8 @@ class Engine:
 
     def _count(self, part: str, work: Work, memory: str, steps: int = 1) -> int:
         result = self.result
-        result.time_ps[part] += work.ps * steps
+        result.time_ps[part] += (work.ps - work.arithmetic_ps) * steps
+        result.time_ps[f"{part}_arithmetic"] += work.arithmetic_ps * steps
         result.counts[memory] += work.bytes * steps
         result.counts["gpu_macs"] += work.macs * steps
         result.counts["link_bytes"] += work.link_bytes * steps
@@ -263,8 +277,7 @@ class Engine:
     def _horizon(self) -> int | None:
         """The next time at which a new request could join; None if only an end can change that."""
         times = [r.ready_ps for r in self._prefilling.values()]
-        free = len(self._prefilling) + len(self._decoding) < self.config.max_batch
-        if free and not self._queue and self._next_arrival_ps is not None:
+        if not self._batch_is_full() and not self._queue and self._next_arrival_ps is not None:
             times.append(self._next_arrival_ps)
         return min(times, default=None)
 

@@ -17,7 +17,14 @@ from runtime.gpu import H100
 from runtime.metrics import summarise
 from runtime.models import TransformerModel
 from runtime.serving import EngineConfig, check_fits
-from runtime.systems import Infeasible, System, SystemSpec, build_system, build_tiers
+from runtime.systems import (
+    Infeasible,
+    System,
+    SystemSpec,
+    build_system,
+    build_tiers,
+    least_cards,
+)
 from runtime.workload import Workload
 
 
@@ -106,7 +113,8 @@ class Experiment:
                       "parameters": plan.model.parameters,
                       "kv_bytes_per_token": plan.model.kv_bytes_per_token},
             "preset": plan.timing.name, "timing_source": plan.timing.source,
-            "cards": plan.cards, "gpu": H100.name, "engine": plan.engine.as_dict(),
+            "cards": plan.cards,
+            "least_cards": least_cards(plan.systems, plan.model, plan.timing), "gpu": H100.name, "engine": plan.engine.as_dict(),
             "cycles": {"path": str(self.table.path), "sha256": self.table.sha256,
                        **msgspec.to_builtins(self.table.provenance)},
         }

@@ -49,12 +49,16 @@ H100 = GpuSpec()
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Time of some kernels, and what they moved and computed (for all cards together)."""
+    """Time of some kernels, and what they moved and computed (for all cards together).
+
+    ``arithmetic_ps`` is the part of the time that arithmetic bounds, not memory.
+    """
 
     ps: int = 0
     bytes: int = 0
     macs: int = 0
     link_bytes: int = 0
+    arithmetic_ps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +103,15 @@ class GpuRoofline:
         rate = bandwidth * self.gpu.bandwidth_percent * self.cards
         return -(-size * 100 * PS_PER_SECOND // rate)
 
+    def _longer(self, macs: int, size: int, bandwidth: int) -> Work:
+        arithmetic, memory = self._compute_ps(macs), self._memory_ps(size, bandwidth)
+        return Work(max(arithmetic, memory), size, macs,
+                    arithmetic_ps=arithmetic if arithmetic >= memory else 0)
+
     def _product(self, tokens: int, inputs: int, outputs: int) -> Work:
         size = ELEMENT_BYTES * (inputs * outputs + tokens * (inputs + outputs))
         macs = tokens * inputs * outputs
-        return Work(max(self._compute_ps(macs), self._memory_ps(size, self.weight_bandwidth)),
-                    size, macs)
+        return self._longer(macs, size, self.weight_bandwidth)
 
     def _elementwise(self, tokens: int) -> Work:
         gpu, model = self.gpu, self.model
@@ -133,7 +141,9 @@ class GpuRoofline:
         head = self._product(logits, model.hidden, model.vocabulary) if logits else Work()
         matrix = Work(model.layers * sum(p.ps for p in products) + head.ps,
                       model.layers * sum(p.bytes for p in products) + head.bytes,
-                      model.layers * sum(p.macs for p in products) + head.macs)
+                      model.layers * sum(p.macs for p in products) + head.macs,
+                      arithmetic_ps=model.layers * sum(p.arithmetic_ps for p in products)
+                      + head.arithmetic_ps)
         return DenseStep(matrix, self._elementwise(tokens), self._reduce(tokens))
 
     def prefill_attention(self, tokens: int, before: int) -> Work:
@@ -146,8 +156,7 @@ class GpuRoofline:
         macs = 2 * model.layers * model.query_width * pairs
         size = (model.kv_bytes_per_token * (before + tokens)
                 + 2 * model.layers * tokens * model.query_width * ELEMENT_BYTES)
-        return Work(max(self._compute_ps(macs), self._memory_ps(size, self.kv_bandwidth)),
-                    size, macs)
+        return self._longer(macs, size, self.kv_bandwidth)
 
     @property
     def decode_macs_per_token(self) -> int:

@@ -40,8 +40,9 @@ def _ratio(part: int, whole: int) -> float | None:
 def summarise(system: System, result: EngineResult) -> dict[str, object]:
     """One system's figures: times in milliseconds, rates a second, energies in joules."""
     served, counts = result.served, result.counts
-    first = served[0].request.arrival_ps
-    span = max(s.finished_ps for s in served) - first
+    first, last = served[0].request.arrival_ps, served[-1].request.arrival_ps
+    end = max(s.finished_ps for s in served)
+    span = end - first
     output_tokens = sum(s.request.output_tokens for s in served)
     input_tokens = sum(s.request.input_tokens for s in served)
     block = system.model.kv_block_bytes
@@ -68,6 +69,9 @@ def summarise(system: System, result: EngineResult) -> dict[str, object]:
         "tpot_ms": _distribution(_token_times(served)),
         "e2e_ms": _distribution([s.finished_ps - s.request.arrival_ps for s in served]),
         "queue_ms": _distribution([s.admitted_ps - s.request.arrival_ps for s in served]),
+        "waits_ms": {name: ps / PS_PER_MS for name, ps in sorted(result.waits_ps.items())},
+        "waiting_at_last_arrival": sum(s.admitted_ps > last for s in served[:-1]),
+        "drain_seconds": (end - last) / PS_PER_SECOND,
         "single_token_requests": sum(s.request.output_tokens == 1 for s in served),
         "prompt_blocks": counts["prompt_blocks"],
         "hits_by_tier": hits,

@@ -16,8 +16,9 @@ from runtime.models import TransformerModel
 from runtime.tables import PART_NAMES
 
 COLOURS = {"gpu": "#7a7f87", "attacc_split4": "#d1802f", "tokenstack_base": "#2a6f97"}
-PART_COLOURS = {"matrix": "#2a6f97", "elementwise": "#8fb8cf", "all_reduce": "#6b4c9a",
-                "prefill_attention": "#c9a227", "decode_attention": "#b5443c",
+PART_COLOURS = {"matrix_arithmetic": "#2a6f97", "matrix": "#8fb8cf", "elementwise": "#7a7f87",
+                "all_reduce": "#6b4c9a", "prefill_attention_arithmetic": "#c9a227",
+                "prefill_attention": "#ead9a0", "decode_attention": "#b5443c",
                 "dma_wait": "#3a7d44", "idle": "#dadde1"}
 STYLE: dict[Any, Any] = {"font.family": "sans-serif", "font.size": 9, "axes.spines.top": False,
          "axes.spines.right": False, "axes.axisbelow": True, "axes.grid": True,

@@ -61,7 +61,7 @@ def render_report(record: dict[str, Any], table: CycleTable, model: TransformerM
     migrations = [table.migrate(model.head_size, d) for d in DIRECTIONS]
     return environment.get_template("report.html.j2").render(
         record=record, source=record["provenance"], systems=record["systems"], feasible=feasible,
-        columns=tables.RESULT_COLUMNS, cells=tables.result_cells, bottleneck=tables.bottleneck,
+        columns=tables.RESULT_COLUMNS, cells=tables.result_cells, bounds=tables.bounds, queueing=tables.queueing,
         figures=figures, attention=plots.attention_cycles(table, model, timing),
         attend=attend, migrations=migrations,
         bound=plots.wave_bound(timing, model.head_size, model.group),

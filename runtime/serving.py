@@ -67,13 +67,18 @@ class EngineResult:
     served : list of Served
         In order of arrival.
     time_ps : Counter
-        Where the time of the steps went.
+        Where the time of the steps went; parts ending in ``_arithmetic`` are those of their kernels
+        that arithmetic bounded.
+    waits_ps : Counter
+        Time from arrival to admission, by what held the queue up last: the end of a ``step``, a
+        full ``batch``, or the ``capacity`` of the first tier.
     counts : Counter
         Operations and bytes, for rates and energy.
     """
 
     served: list[Served] = field(default_factory=list)
     time_ps: Counter[str] = field(default_factory=Counter)
+    waits_ps: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
 
 

@@ -75,38 +75,61 @@ def result_table(record: Record) -> Table:
 
 
 PART_NAMES = {
-    "matrix": "matrix products (GPU)",
-    "elementwise": "norms, activations (GPU)",
-    "all_reduce": "all-reduce",
-    "prefill_attention": "prefill attention (GPU)",
+    "matrix_arithmetic": "matrix products, bound by arithmetic",
+    "matrix": "matrix products, bound by reading weights",
+    "elementwise": "norms and activations",
+    "all_reduce": "all-reduce between cards",
+    "prefill_attention_arithmetic": "prefill attention, bound by arithmetic",
+    "prefill_attention": "prefill attention, bound by reading KV",
     "decode_attention": "decode attention",
     "dma_wait": "waiting for the stack DMA",
     "idle": "idle, no request",
 }
 """The parts of a run's time, in the order of the plots."""
 
+WAIT_NAMES = {"step": "for a step to end", "batch": "for a place in the batch",
+              "capacity": "for room for their KV"}
+"""What requests wait for before they are admitted."""
 
-def bottleneck(result: Record) -> str:
-    """What takes most of a system's time, in words."""
+
+def bounds(result: Record) -> str:
+    """What took most of a system's time: its largest parts, down to a tenth of the time."""
     total = sum(result["time_ms"].values())
-    part, most = max(result["time_ms"].items(), key=lambda item: item[1])
-    return f"{PART_NAMES[part]} {most / total:.0%} of the time"
+    shares = sorted(((ms / total, part) for part, ms in result["time_ms"].items()), reverse=True)
+    return ", ".join(f"{PART_NAMES[part]} {share:.0%}" for k, (share, part) in enumerate(shares)
+                     if k == 0 or share >= 0.1)
+
+
+def queueing(result: Record) -> str:
+    """Whether a system keeps up with the arrivals, and what holds its queue up."""
+    waits = result["waits_ms"]
+    cause = max(waits, key=lambda name: waits[name])
+    mean = sum(waits.values()) / result["requests"]
+    return (f"requests wait {milliseconds(mean)} on average, mostly {WAIT_NAMES[cause]}; "
+            f"{result['waiting_at_last_arrival']} wait when the last arrives, "
+            f"{result['drain_seconds']:.3g} s before the end")
+
+
+def cards_note(record: Record) -> str:
+    """How many cards the systems have, and why."""
+    source = record["provenance"]
+    why = (": the fewest at which each of these systems holds the model"
+           if source["cards"] == source["least_cards"] else "")
+    return f"{source['cards']} card(s) of a GPU and five stacks for every system{why}"
 
 
 def result_notes(record: Record) -> list[str]:
     """What a reader must know beside the table."""
     source = record["provenance"]
-    workload, cycles = source["workload"], source["cycles"]
-    deviation = record["cycles"]["attend"]["largest_deviation"]
+    cycles = source["cycles"]
     notes = [(f"cycles: {cycles['simulator']} {cycles['simulator_version']}, RTL "
-              f"{cycles['rtl_sha256'][:12]}, configuration {cycles['config_sha256'][:12]}; "
-              f"the line through the attention points leaves them by {deviation:.2%} at most")]
+              f"{cycles['rtl_sha256'][:12]}, configuration {cycles['config_sha256'][:12]}"),
+             cards_note(record)]
     for name, result in record["systems"].items():
         notes.append(result["reason"] if not result["feasible"] else
-                     f"{name}: {bottleneck(result)}; {result['mean_decoding_requests'] or 0:.1f} "
-                     f"requests decode at once, {result['requests_per_second']:.2f} of "
-                     f"{workload['served_qps']:.2f} requests/s served")
-    return notes + list(workload["notes"])
+                     f"{name}: {bounds(result)}; {result['mean_decoding_requests'] or 0:.1f} "
+                     f"requests decode at once; {queueing(result)}")
+    return notes + list(source["workload"]["notes"])
 
 
 def fit_table(rows: Sequence[FitRow], source: str) -> Table:

@@ -98,6 +98,18 @@ def test_the_batch_limit_and_the_capacity_hold_requests_back_in_order(table):
         assert admitted[2] >= min(s.finished_ps for s in served[:2])
 
 
+def test_waits_are_told_by_what_caused_them(table):
+    rows = [(0, 64, 40)] * 6
+    for cause, system, config in (
+            ("batch", system_named("gpu", table), {"max_batch": 2}),
+            ("capacity", system_named("gpu", table, tiers=(14,)), {})):
+        result = run(system, unshared(rows), **config)
+        waited = sum(s.admitted_ps - s.request.arrival_ps for s in result.served)
+        assert +result.waits_ps == {cause: waited}
+    late = run(system_named("gpu", table), unshared([(0, 2000, 40), (0.001, 64, 40)]))
+    assert set(+late.waits_ps) == {"step"}
+
+
 def test_a_request_that_never_fits_is_refused_before_the_run_with_its_origin(table):
     system = system_named("gpu", table, tiers=(14,))
     with pytest.raises(UserError, match=r"^row 1: input_length \+ output_length: expected at most "
@@ -126,6 +138,8 @@ def check_conservation(system, workload, result):
     first = workload.requests[0].arrival_ps
     span = max(s.finished_ps for s in result.served) - first
     assert sum(result.time_ps.values()) <= span
+    assert sum(result.waits_ps.values()) == sum(
+        s.admitted_ps - s.request.arrival_ps for s in result.served)
     hits = sum(result.counts[f"hits_{t.name}"] for t in system.tiers)
     assert hits <= result.counts["prompt_blocks"]
 

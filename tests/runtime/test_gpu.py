@@ -29,6 +29,17 @@ def test_a_large_chunk_takes_the_time_of_its_arithmetic():
     assert step.matrix.ps == pytest.approx(2 * 2048 * layers / FLOPS * 1e12, rel=1e-6)
 
 
+def test_what_bounds_a_product_is_told():
+    assert roofline().dense(1, 1).matrix.arithmetic_ps == 0
+    large = roofline().dense(2048, 2048).matrix
+    assert large.arithmetic_ps == large.ps
+    # 791 TFLOPS over 8.7 TB/s: from 91 tokens up; over a fifth of that, only from 455 up
+    assert [roofline(weight=w).dense(300, 0).matrix.arithmetic_ps > 0
+            for w in (BANDWIDTH, BANDWIDTH // 5)] == [True, False]
+    assert roofline().prefill_attention(512, 0).arithmetic_ps == roofline().prefill_attention(
+        512, 0).ps
+
+
 def test_dense_time_never_falls_with_more_tokens():
     times = [roofline(QWEN3_32B).dense(n, n).matrix.ps for n in range(1, 700, 7)]
     assert times == sorted(times)
