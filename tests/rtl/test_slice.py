@@ -21,7 +21,7 @@ def test_the_slice_does_what_its_users_ask(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [
     {"preset": "hbm3_5200", "pim_banks": 3, "capacity_banks": 2},
-    {"format": "fp16", "pim_banks": 1, "capacity_banks": 1},
+    {"format": "fp16", "pim_banks": 2, "capacity_banks": 1},
 ], ids=["hbm3", "fp16"])
 def test_other_timings_formats_and_sizes_run_on_the_same_rtl(tmp_path: Path,
                                                              options: dict[str, Any]) -> None:

@@ -1,0 +1,110 @@
+"""Cycle extraction: counters equal the waveform, simulators agree, and the fit predicts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hdl.merge import Merge
+from hdl.slice import Slice
+from model.spec.presets import slice_spec
+from runtime.cycle_table import fit_line
+from runtime.pim import attention_refresh
+from tb import cycles
+from tb.bench_cycles import RECORD
+from tb.build import SIMULATORS, Built, build, run
+from tests.rtl.test_slice import SMALL
+
+TINY: dict[str, Any] = {"pim_banks": 2, "capacity_banks": 1, "rows": 16, "group_max": 2,
+                        "head_size_max": 64}
+ATTEND = {"operation": "attend", "format": "bf16"}
+MOVE = {"operation": "migrate", "format": "bf16", "head_size": 64, "direction": "capacity_to_pim"}
+
+
+def _slice(options: dict[str, Any], simulator: str) -> Built:
+    return build(Slice(slice_spec(**options)), "slice", simulator=simulator, waves="ports")
+
+
+def test_counters_and_waveforms_agree_on_both_simulators() -> None:
+    plan = [{**ATTEND, "head_size": 64, "group": 2, "context": context}
+            for context in (1, 32, 33, 64)]
+    merge = [{"operation": "merge", "format": "bf16", "head_size": 64, "parts": 3}]
+    seen = {}
+    for simulator in SIMULATORS:
+        unit = build(Merge(slice_spec(**TINY).pim), "merge", simulator=simulator, waves="ports")
+        built = _slice(TINY, simulator)
+        rows = [row for device, steps in ((built, plan), (built, [MOVE, MOVE]), (unit, merge))
+                for row in cycles.measure(device, steps, TINY, seed=1)]
+        assert all(row["cycles"] > 0 for row in rows)
+        assert cycles.disagreements(rows) == []
+        seen[simulator] = [row["cycles"] for row in rows]
+    assert seen["verilator"] == seen["icarus"]
+
+
+def test_a_disagreement_is_named() -> None:
+    row = {"run": "attend.x", "cycles": 10, "waveform_cycles": 11}
+    assert cycles.disagreements([row]) == ["attend.x: counter 10, waveform 11"]
+
+
+def test_busy_intervals_are_read_off_a_waveform(tmp_path: Path) -> None:
+    wave = tmp_path / "dump.vcd"
+    wave.write_text("$timescale 1ps $end\n$scope module slice $end\n$var wire 1 ! busy $end\n"
+                    "$upscope $end\n$enddefinitions $end\n#0\n0!\n#3000\n1!\n#7000\n0!\n"
+                    "#9000\n1!\n#10000\n0!\n")
+    assert cycles.busy_clocks(wave, "busy") == [4, 1]
+    wave.write_text(wave.read_text().replace("#7000", "#7400"))
+    with pytest.raises(ValueError, match="no whole clocks"):
+        cycles.busy_clocks(wave, "busy")
+
+
+@pytest.fixture(scope="module")
+def small() -> Built:
+    """A slice of four PIM banks on Verilator; :mod:`tests.rtl.test_slice` uses the same."""
+    return _slice(SMALL, "verilator")
+
+
+@pytest.mark.parametrize("group", [1, 4])
+def test_the_fit_predicts_contexts_that_it_has_not_seen(small: Built, group: int) -> None:
+    wave = 16 * SMALL["pim_banks"]
+    step = {**ATTEND, "head_size": 128, "group": group}
+    rows = cycles.measure(small, [{**step, "context": wave * n} for n in (1, 2, 3, 4)], SMALL, 1)
+    line = fit_line({n: row["cycles"] for n, row in enumerate(rows[:3], start=1)}, ())
+    assert line.cycles(4) == pytest.approx(rows[3]["cycles"], rel=0.005)
+    part = cycles.measure(small, [{**step, "context": wave * 3 + 5}], SMALL, 1)[0]["cycles"]
+    assert part == pytest.approx(line.cycles(4), rel=0.10), "a wave in part costs nearly as much"
+    assert part <= rows[3]["cycles"]
+
+
+def test_a_wave_costs_what_the_timing_table_says(small: Built) -> None:
+    """A further wave takes 2 x 4 rows of 32 columns: tRCD + 31 c + tRTP + tRP each."""
+    timing = slice_spec(**SMALL).timing
+    wave = 16 * SMALL["pim_banks"]
+    for group in (1, 4):
+        column = max(2, group)
+        row = sum(timing.clocks(n) for n in (timing.nRCDRD, timing.nRTP, timing.nRP)) + 31 * column
+        rows = cycles.measure(small, [{**ATTEND, "head_size": 128, "group": group,
+                                       "context": wave * n} for n in (3, 4)], SMALL, 1)
+        step = rows[1]["cycles"] - rows[0]["cycles"]
+        assert 8 * row <= step <= 8 * row * 1.01, f"group {group}: {step} clocks, bound {8 * row}"
+
+
+def test_attention_without_a_pause_pays_for_its_refreshes(small: Built, tmp_path: Path) -> None:
+    """The runtime's share of refresh against a run of many intervals of tREFI."""
+    timing = slice_spec(**SMALL).timing
+    step = {"group": 4, "head_size": 128, "context": 256, "repeats": 16}
+    run(small, "tb.bench_steady", tmp_path, parameters={"spec": SMALL, **step})
+    clocks = json.loads((tmp_path / RECORD).read_text())
+    alone = min(clocks)
+    assert sum(clocks) > 12 * timing.refresh_interval
+    mean, want = sum(clocks) / len(clocks), float(alone * attention_refresh(timing))
+    assert mean == pytest.approx(want, rel=0.03), f"{mean:.0f} clocks, predicted {want:.0f}"
+
+
+def test_a_table_is_made_anew_only_if_something_changed(tmp_path: Path) -> None:
+    table = tmp_path / "cycles.json"
+    assert not cycles.is_current(table, "key")
+    cycles.write_atomically(table, {"provenance": {"key": "key"}})
+    assert cycles.is_current(table, "key")
+    assert not cycles.is_current(table, "other")
+    assert list(tmp_path.iterdir()) == [table]
