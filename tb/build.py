@@ -37,6 +37,9 @@ VERILATOR_ARGS = (
 HIERARCHICAL = ("pim_bank",)
 """Modules that Verilator compiles once, as libraries: 16 copies in one program take minutes."""
 
+ICARUS_LEVELS = 5
+"""Levels of the hierarchy that Icarus records: not the insides of the lanes, half of the file."""
+
 TIMESCALE = ("1ns", "1ps")
 WAVEFORM = "dump.vcd"
 """Name of the waveform that a run leaves in its directory, whatever the simulator."""
@@ -79,7 +82,7 @@ class _Icarus(Icarus):
 
     def __init__(self, waves: str | None = None) -> None:
         super().__init__()
-        self._levels = 1 if waves == "ports" else 0
+        self._levels = 1 if waves == "ports" else ICARUS_LEVELS
 
     def _create_iverilog_dump_file(self) -> None:
         self.iverilog_dump_file.write_text(
@@ -172,7 +175,8 @@ def build(component: wiring.Component, name: str, *, simulator: str | None = Non
         Which simulator; by default the one that ``SIM`` names.
     waves : str, optional
         What its runs record in the waveform ``dump.vcd``: ``"ports"`` of the component, or
-        ``"all"`` signals. Costs speed.
+        ``"all"`` signals. Costs speed; ``"all"`` is for small designs and short runs, as Verilator
+        then makes one program, not optimised, since its libraries record nothing.
     """
     simulator = simulator or selected_simulator()
     text = to_verilog(component, name)
@@ -181,8 +185,10 @@ def build(component: wiring.Component, name: str, *, simulator: str | None = Non
         f'public_flat_rw -module "{name}" -var "{port}"\n' for port in ("clk", "rst", *ports))
     args: list[str] = list(VERILATOR_ARGS) if simulator == "verilator" else []
     if waves and simulator == "verilator":
-        args += ["--trace-depth", "1"] if waves == "ports" else ["--trace-structs"]
-    blocks = [block for block in HIERARCHICAL if f"\nmodule {block}(" in text and block != name]
+        args += (["--trace-depth", "1"] if waves == "ports"
+                 else ["--trace-structs", "-CFLAGS", "-O0"])
+    blocks = [block for block in HIERARCHICAL
+              if waves != "all" and f"\nmodule {block}(" in text and block != name]
     if blocks and simulator == "verilator":
         args.append("--hierarchical")
         control += "".join(f'hier_block -module "{block}"\n' for block in blocks)
