@@ -176,6 +176,11 @@ class CycleTable:
                                 f"{group} at two multiples of {WAVE_TOKENS} tokens at least")
         return line
 
+    def groups(self, head_size: int, kv_format: str = "bf16") -> tuple[int, ...]:
+        """Numbers of query heads a KV head that :meth:`attend` has, in ascending order."""
+        return tuple(sorted(group for name, size, group in self._attend
+                            if (name, size) == (kv_format, head_size)))
+
     def merge(self, head_size: int, group: int) -> Line:
         """Cycles over further parts (parts - 1) to merge one KV head's query heads.
 

@@ -111,10 +111,12 @@ class Experiment:
                          "notes": list(plan.workload.notes)},
             "model": {"name": plan.model.name, "source": plan.model.source,
                       "parameters": plan.model.parameters,
+                      "head_size": plan.model.head_size, "group": plan.model.group,
                       "kv_bytes_per_token": plan.model.kv_bytes_per_token},
             "preset": plan.timing.name, "timing_source": plan.timing.source,
             "cards": plan.cards,
-            "least_cards": least_cards(plan.systems, plan.model, plan.timing), "gpu": H100.name, "engine": plan.engine.as_dict(),
+            "least_cards": least_cards(plan.systems, plan.model, plan.timing),
+            "gpu": H100.name, "engine": plan.engine.as_dict(),
             "cycles": {"path": str(self.table.path), "sha256": self.table.sha256,
                        **msgspec.to_builtins(self.table.provenance)},
         }

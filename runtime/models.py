@@ -88,11 +88,11 @@ class TransformerModel:
 
 
 LLAMA_3_8B = TransformerModel(
-    name="llama-3-8b", source="Llama-3-8B config.json (hub card); KV shape in facts.md 7",
+    name="llama-3-8b", source="Llama-3-8B config.json on its hub card",
     layers=32, hidden=4096, heads=32, kv_heads=8, head_size=128, ffn=14336, vocabulary=128256)
 
 QWEN3_32B = TransformerModel(
-    name="qwen3-32b", source="Qwen3-32B config.json (hub card); KV shape in facts.md 1.2 and 7",
+    name="qwen3-32b", source="Qwen3-32B config.json on its hub card",
     layers=64, hidden=5120, heads=64, kv_heads=8, head_size=128, ffn=25600, vocabulary=151936,
     qk_norm=True)
 

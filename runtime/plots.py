@@ -10,9 +10,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from model.spec.attention import KvLayout
 from model.spec.timing import TimingTable
-from runtime.cycle_table import WAVE_TOKENS, CycleTable, Line
+from runtime.cycle_table import WAVE_TOKENS, CycleTable
 from runtime.metrics import CDF_POINTS
-from runtime.models import TransformerModel
 from runtime.tables import PART_NAMES
 
 COLOURS = {"gpu": "#7a7f87", "attacc_split4": "#d1802f", "tokenstack_base": "#2a6f97"}
@@ -20,6 +19,7 @@ PART_COLOURS = {"matrix_arithmetic": "#2a6f97", "matrix": "#8fb8cf", "elementwis
                 "all_reduce": "#6b4c9a", "prefill_attention_arithmetic": "#c9a227",
                 "prefill_attention": "#ead9a0", "decode_attention": "#b5443c",
                 "dma_wait": "#3a7d44", "idle": "#dadde1"}
+GROUP_COLOURS = ("#7a7f87", "#2a6f97", "#b5443c", "#d1802f")
 STYLE: dict[Any, Any] = {"font.family": "sans-serif", "font.size": 9, "axes.spines.top": False,
          "axes.spines.right": False, "axes.axisbelow": True, "axes.grid": True,
          "grid.color": "#e6e8eb", "svg.hashsalt": "tokenstack", "svg.fonttype": "none",
@@ -107,9 +107,11 @@ def distributions(results: dict[str, Any]) -> str:
 def time_shares(results: dict[str, Any]) -> str:
     """Where each system's time goes."""
     with matplotlib.rc_context(STYLE):
-        figure, (axes,) = _figure(1, 0.9 + 0.55 * len(results))
+        figure, (axes,) = _figure(1, 1.4 + 0.5 * len(results))
         names = list(results)[::-1]
-        used = [p for p in PART_NAMES if any(results[n]["time_ms"].get(p) for n in names)]
+        longest = max(r["simulated_seconds"] for r in results.values()) * 1000
+        used = [p for p in PART_NAMES
+                if any(results[n]["time_ms"].get(p, 0.0) > longest / 1000 for n in names)]
         left = [0.0] * len(names)
         for part in used:
             seconds = [results[n]["time_ms"].get(part, 0.0) / 1000 for n in names]
@@ -118,7 +120,7 @@ def time_shares(results: dict[str, Any]) -> str:
             left = [a + b for a, b in zip(left, seconds, strict=True)]
         axes.set(xlabel="simulated seconds")
         axes.grid(visible=False, axis="y")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(4, len(used)))
+        figure.legend(loc="outside upper center", ncols=3)
         return _svg(figure)
 
 
@@ -132,30 +134,37 @@ def wave_bound(timing: TimingTable, head_size: int, group: int) -> int:
     return layout.rows * row
 
 
-def attention_cycles(table: CycleTable, model: TransformerModel, timing: TimingTable) -> str:
-    """Simulated attention cycles, the line that extends them, and the bound of the DRAM timing."""
-    line: Line = table.attend(model.head_size, model.group)
+def attention_cycles(table: CycleTable, head_size: int) -> str:
+    """Simulated attention cycles, the lines that extend them, and the bounds of the DRAM timing."""
+    lines = {group: table.attend(head_size, group) for group in table.groups(head_size)}
+    last = 2 * max(max(line.points) for line in lines.values()) + 2
+    waves = range(1, last + 1)
+    reach = (1, 2, 4, 8, 16, 32, 64)
     with matplotlib.rc_context(STYLE):
-        figure, (left, right) = _figure(2)
-        last = 2 * max(line.points) + 2
-        waves = list(range(1, last + 1))
-        bound = wave_bound(timing, model.head_size, model.group)
-        tokens = [w * WAVE_TOKENS for w in waves]
-        left.plot(tokens, [line.fitted(w) for w in waves], color="#2a6f97",
-                  label="line through them (used beyond)")
-        left.plot(tokens, [bound * w for w in waves], color="#b5443c", linestyle="--",
-                  label="bound of the row timing")
-        left.plot([w * WAVE_TOKENS for w in line.points], list(line.points.values()), "o",
-                  color="#1d2b36", label="simulated RTL")
-        left.set(title=f"Attention of one KV head, group {model.group}, one pseudo-channel",
-                 xlabel="context, tokens", ylabel="clocks", xlim=(0, None), ylim=(0, None))
-        left.legend()
-        reach = (1, 2, 4, 8, 16, 32, 64)
-        right.plot([w * WAVE_TOKENS for w in reach],
-                   [100 * bound * w / line.cycles(w) for w in reach], color="#2a6f97", marker=".")
+        figure, (left, right) = _figure(2, 3.4)
+        for (group, line), colour in zip(lines.items(), GROUP_COLOURS, strict=False):
+            bound = wave_bound(table.timing, head_size, group)
+            left.plot([w * WAVE_TOKENS for w in waves], [line.cycles(w) for w in waves],
+                      color=colour, linewidth=1.3)
+            left.plot([w * WAVE_TOKENS for w in waves], [bound * w for w in waves],
+                      color=colour, linestyle=(0, (2, 2)), linewidth=1.1)
+            left.plot([w * WAVE_TOKENS for w in line.points], list(line.points.values()), "o",
+                      color=colour, markersize=5)
+            left.annotate(f"g = {group}", (last * WAVE_TOKENS, line.cycles(last)), color=colour,
+                          xytext=(4, 0), textcoords="offset points", va="center")
+            right.plot([w * WAVE_TOKENS for w in reach],
+                       [100 * bound * w / line.cycles(w) for w in reach], color=colour,
+                       marker=".", label=f"g = {group}")
+        left.plot([], [], "o", color="#444444", label="simulated RTL")
+        left.plot([], [], color="#444444", label="extended by the last step")
+        left.plot([], [], color="#444444", linestyle=(0, (2, 2)), label="DRAM timing bound")
+        left.set(title="One attention on one pseudo-channel", xlabel="context, tokens",
+                 ylabel="clocks", xlim=(0, None), ylim=(0, None))
+        left.legend(loc="upper left")
         right.set(title="Share of the bound that is reached", xlabel="context, tokens",
                   ylabel="% of the bound", ylim=(0, 105))
         right.set_xscale("log", base=2)
         right.set_xticks([w * WAVE_TOKENS for w in reach],
-                         [str(w * WAVE_TOKENS) for w in reach])
+                         [f"{w * WAVE_TOKENS:,}" for w in reach])
+        right.legend(loc="lower right")
         return _svg(figure)

@@ -6,43 +6,68 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from model.spec.timing import TimingTable
-from runtime import plots, tables
-from runtime.cycle_table import DIRECTIONS, CycleTable
-from runtime.energy import ATTACC
+from runtime import energy, plots, tables
+from runtime.cycle_table import DIRECTIONS, WAVE_TOKENS, CycleTable
 from runtime.gpu import H100
 from runtime.models import TransformerModel
+from runtime.pim import attention_refresh, steady_cycles
 from runtime.systems import PIM_DENSITY_PERCENT, STACKS_PER_CARD, USABLE_PERCENT
 
 TEMPLATES = Path(__file__).with_name("templates")
 
 
+ATTACC = "attacc_simulator (scale-snu)"
+VSTACK = "vStack development simulator (Guo-Cheng-Ma/legacy2603)"
+
+
 def _constants(model: TransformerModel, timing: TimingTable) -> list[tuple[str, str, str]]:
     """(what, value, source) of every constant behind the figures."""
-    energy = ATTACC
+    e = energy.ATTACC
     return [
         ("model",
-         (f"{model.name}: {model.parameters / 1e9:.2f} G parameters, {model.layers} layers, "
-          f"{model.heads} query and {model.kv_heads} KV heads of {model.head_size}"),
+         (f"{model.name}: {model.parameters / 1e9:.2f} G parameters in bfloat16, {model.layers} "
+          f"layers, {model.heads} query and {model.kv_heads} KV heads of {model.head_size}"),
          model.source),
         ("DRAM timing", f"{timing.name}, clock {timing.clock_ps / 1000:g} ns", timing.source),
         ("GPU arithmetic",
          (f"{H100.flops / 1e12:g} TFLOPS dense 16-bit ({H100.name}), "
-          f"{H100.compute_percent} % reached"), "facts.md 7; AttAcc simulator, facts.md 2.2"),
+          f"{H100.compute_percent} % reached"), f"{ATTACC} src/config.py:111-127 and 4"),
         ("GPU bandwidth", f"{H100.bandwidth_percent} % of the stacks' data buses reached",
-         "AttAcc simulator, facts.md 2.2"),
+         f"{ATTACC} src/config.py:5"),
         ("norms and activations",
          "6.87 us + 1.6e-6 us/B, 8.29 us + 4.47e-7 us/B at 1555 GB/s, scaled by bandwidth",
-         "AttAcc simulator, facts.md 2.2"),
-        ("stacks a card", str(STACKS_PER_CARD), "facts.md 1.2"),
-        ("density of PIM layers", f"{PIM_DENSITY_PERCENT} % of plain layers", "facts.md 1.2"),
-        ("usable capacity", f"{USABLE_PERCENT} %", "facts.md 1.2"),
+         f"{ATTACC} src/devices.py:166-175"),
+        ("all-reduce", "6060 ns + 0.009 ns/B, twice a layer, with two cards or more",
+         f"{ATTACC} src/devices.py:234"),
+        ("stacks a card", str(STACKS_PER_CARD), f"{ATTACC} src/config.py:167; {VSTACK}"),
+        ("density of PIM layers", f"{PIM_DENSITY_PERCENT} % of plain layers", VSTACK),
+        ("usable capacity", f"{USABLE_PERCENT} %", VSTACK),
+        ("refresh of PIM banks",
+         (f"attention takes {float(attention_refresh(timing)):.4f} times its simulated clocks: "
+          "tREFI / (tREFI - tRFCab)"), "DRAM timing"),
         ("DRAM energy",
-         (f"{energy.gpu_access_bit:.2f} pJ/bit to the GPU, {energy.bank_access_bit:.2f} to a "
-          f"bank's MAC unit, {energy.pim_io_bit:.2f} for queries and outputs, "
-          f"{2 * energy.stack_access_bit:.2f} for a migration"),
-         "AttAcc simulator with its byte/bit slip mended, facts.md 2.2 and 9"),
-        ("arithmetic energy", f"{energy.mac} pJ a MAC", "AttAcc simulator, facts.md 2.2"),
+         (f"{e.gpu_access_bit:.2f} pJ/bit to the GPU, {e.bank_access_bit:.2f} to a bank's MAC "
+          f"unit, {e.pim_io_bit:.2f} for queries and outputs, {2 * e.stack_access_bit:.2f} for a "
+          "migration"),
+         f"{ATTACC} src/config.py:35-64, its PIM transfers taken a bit, not a byte"),
+        ("arithmetic and link energy", f"{e.mac} pJ a MAC, {e.link_byte} pJ/B between cards",
+         f"{ATTACC} src/config.py:22, 25"),
     ]
+
+
+def _attentions(table: CycleTable, head_size: int) -> list[dict[str, Any]]:
+    """Rows about attention, one for each number of query heads a KV head."""
+    rows = []
+    for group in table.groups(head_size):
+        line = table.attend(head_size, group)
+        rows.append({
+            "group": group, "runs": line.runs,
+            "simulated": {waves * WAVE_TOKENS: cycles for waves, cycles in line.points.items()},
+            "further": float(line.slope),
+            "bound": plots.wave_bound(table.timing, head_size, group),
+            "steady": float(steady_cycles(table, group=group, head_size=head_size, context=4096)),
+        })
+    return rows
 
 
 def render_report(record: dict[str, Any], table: CycleTable, model: TransformerModel,
@@ -57,12 +82,12 @@ def render_report(record: dict[str, Any], table: CycleTable, model: TransformerM
         "overview": plots.overview(feasible), "distributions": plots.distributions(feasible),
         "time": plots.time_shares(feasible),
     } if feasible else {}
-    attend = table.attend(model.head_size, model.group)
-    migrations = [table.migrate(model.head_size, d) for d in DIRECTIONS]
     return environment.get_template("report.html.j2").render(
         record=record, source=record["provenance"], systems=record["systems"], feasible=feasible,
-        columns=tables.RESULT_COLUMNS, cells=tables.result_cells, bounds=tables.bounds, queueing=tables.queueing,
-        figures=figures, attention=plots.attention_cycles(table, model, timing),
-        attend=attend, migrations=migrations,
-        bound=plots.wave_bound(timing, model.head_size, model.group),
-        constants=_constants(model, timing))
+        columns=tables.RESULT_COLUMNS, cells=tables.result_cells, bounds=tables.bounds,
+        queueing=tables.queueing, cards_note=tables.cards_note(record), figures=figures,
+        attention=plots.attention_cycles(table, model.head_size),
+        attentions=_attentions(table, model.head_size),
+        refresh=float(attention_refresh(timing)), timing=timing,
+        migrations=[table.migrate(model.head_size, d) for d in DIRECTIONS],
+        gpu_percent=H100.bandwidth_percent, constants=_constants(model, timing))

@@ -134,8 +134,8 @@ def build_tiers(spec: SystemSpec, model: TransformerModel, timing: TimingTable, 
     if room < 0:
         raise Infeasible(
             f"{spec.name}: {model.name} does not fit: its weights need "
-            f"{model.weight_bytes / 2**30:.1f} GiB, the plain layers of {cards} card(s) offer "
-            f"{plain_bytes / 2**30:.1f} GiB")
+            f"{model.weight_bytes / 2**30:.1f} GiB, the plain layers of {cards} "
+            f"{'card' if cards == 1 else 'cards'} offer {plain_bytes / 2**30:.1f} GiB")
     # The dedicated system's plain stack is for weights: it has no path of its own to the others.
     sizes = (("hbm", room),) if spec.plain == STACKS_PER_CARD else (
         (("pim", pim_bytes), ("capacity", room)) if spec.split else (("pim", pim_bytes),))

@@ -39,6 +39,11 @@ def size(value: float) -> str:
     return f"{value:.3g} TiB"
 
 
+def count(number: int, thing: str) -> str:
+    """A number of things."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def percent(value: float | None) -> str:
     """A share with one decimal."""
     return "-" if value is None else f"{value:.1%}"
@@ -62,7 +67,7 @@ RESULT_COLUMNS = ("tokens/s", "TTFT p50 / p99", "TPOT p50 / p99", "PIM hits", "p
 def result_table(record: Record) -> Table:
     """Systems by figures."""
     source = record["provenance"]
-    title = (f"{source['model']['name']}, {source['preset']}, {source['cards']} card(s), "
+    title = (f"{source['model']['name']}, {source['preset']}, {count(source['cards'], 'card')}, "
              f"{source['workload']['served_requests']} requests at "
              f"{source['workload']['served_qps']:.3g}/s")
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -75,17 +80,17 @@ def result_table(record: Record) -> Table:
 
 
 PART_NAMES = {
-    "matrix_arithmetic": "matrix products, bound by arithmetic",
-    "matrix": "matrix products, bound by reading weights",
+    "matrix_arithmetic": "matrix products (arithmetic)",
+    "matrix": "matrix products (reading weights)",
     "elementwise": "norms and activations",
     "all_reduce": "all-reduce between cards",
-    "prefill_attention_arithmetic": "prefill attention, bound by arithmetic",
-    "prefill_attention": "prefill attention, bound by reading KV",
+    "prefill_attention_arithmetic": "prefill attention (arithmetic)",
+    "prefill_attention": "prefill attention (reading KV)",
     "decode_attention": "decode attention",
     "dma_wait": "waiting for the stack DMA",
     "idle": "idle, no request",
 }
-"""The parts of a run's time, in the order of the plots."""
+"""The parts of a run's time, in the order of the plots; in brackets what bounds the kernels."""
 
 WAIT_NAMES = {"step": "for a step to end", "batch": "for a place in the batch",
               "capacity": "for room for their KV"}
@@ -96,7 +101,7 @@ def bounds(result: Record) -> str:
     """What took most of a system's time: its largest parts, down to a tenth of the time."""
     total = sum(result["time_ms"].values())
     shares = sorted(((ms / total, part) for part, ms in result["time_ms"].items()), reverse=True)
-    return ", ".join(f"{PART_NAMES[part]} {share:.0%}" for k, (share, part) in enumerate(shares)
+    return ", ".join(f"{share:.0%} {PART_NAMES[part]}" for k, (share, part) in enumerate(shares)
                      if k == 0 or share >= 0.1)
 
 
@@ -105,7 +110,7 @@ def queueing(result: Record) -> str:
     waits = result["waits_ms"]
     cause = max(waits, key=lambda name: waits[name])
     mean = sum(waits.values()) / result["requests"]
-    return (f"requests wait {milliseconds(mean)} on average, mostly {WAIT_NAMES[cause]}; "
+    return (f"Requests wait {milliseconds(mean)} on average, mostly {WAIT_NAMES[cause]}; "
             f"{result['waiting_at_last_arrival']} wait when the last arrives, "
             f"{result['drain_seconds']:.3g} s before the end")
 
@@ -115,20 +120,20 @@ def cards_note(record: Record) -> str:
     source = record["provenance"]
     why = (": the fewest at which each of these systems holds the model"
            if source["cards"] == source["least_cards"] else "")
-    return f"{source['cards']} card(s) of a GPU and five stacks for every system{why}"
+    return f"{count(source['cards'], 'card')} of a GPU and five stacks for every system{why}"
 
 
 def result_notes(record: Record) -> list[str]:
     """What a reader must know beside the table."""
     source = record["provenance"]
     cycles = source["cycles"]
-    notes = [(f"cycles: {cycles['simulator']} {cycles['simulator_version']}, RTL "
+    notes = [(f"cycles: {cycles['simulator_version']}, RTL "
               f"{cycles['rtl_sha256'][:12]}, configuration {cycles['config_sha256'][:12]}"),
              cards_note(record)]
     for name, result in record["systems"].items():
         notes.append(result["reason"] if not result["feasible"] else
                      f"{name}: {bounds(result)}; {result['mean_decoding_requests'] or 0:.1f} "
-                     f"requests decode at once; {queueing(result)}")
+                     f"requests decode at once. {queueing(result)}")
     return notes + list(source["workload"]["notes"])
 
 

@@ -120,7 +120,7 @@ def test_by_default_all_systems_get_the_fewest_cards_that_all_of_them_need(
         folder, monkeypatch, capsys):
     status, out, _ = call(monkeypatch, capsys, "sim", "--requests", "20", "--model", "qwen3-32b")
     assert status == 0
-    assert "2 card(s)" in out
+    assert "2 cards of a GPU" in out
     record = json.loads((folder / "build" / "results.json").read_text())
     assert record["provenance"]["cards"] == 2
     assert all(result["feasible"] for result in record["systems"].values())

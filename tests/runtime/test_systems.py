@@ -57,7 +57,7 @@ def test_hbm3_has_its_own_geometry(table):
 
 def test_weights_that_do_not_fit_are_infeasible_with_both_sizes(table):
     with pytest.raises(Infeasible, match=r"attacc_split4: qwen3-32b does not fit: its weights "
-                       r"need 61.0 GiB, the plain layers of 1 card\(s\) offer 31.7 GiB"):
+                       r"need 61.0 GiB, the plain layers of 1 card offer 31.7 GiB"):
         build_system(SYSTEMS["attacc_split4"], QWEN3_32B, HBM4_8000, table)
 
 
