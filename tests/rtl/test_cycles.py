@@ -28,13 +28,13 @@ def _slice(options: dict[str, Any], simulator: str) -> Built:
 
 def test_counters_and_waveforms_agree_on_both_simulators() -> None:
     plan = [{**ATTEND, "head_size": 64, "group": 2, "context": context}
-            for context in (1, 32, 33, 64)]
+            for context in (1, 33)]
     merge = [{"operation": "merge", "format": "bf16", "head_size": 64, "parts": 3}]
     seen = {}
     for simulator in SIMULATORS:
         unit = build(Merge(slice_spec(**TINY).pim), "merge", simulator=simulator, waves="ports")
         built = _slice(TINY, simulator)
-        rows = [row for device, steps in ((built, plan), (built, [MOVE, MOVE]), (unit, merge))
+        rows = [row for device, steps in ((built, plan), (built, [MOVE]), (unit, merge))
                 for row in cycles.measure(device, steps, TINY, seed=1)]
         assert all(row["cycles"] > 0 for row in rows)
         assert cycles.disagreements(rows) == []
@@ -68,25 +68,18 @@ def small() -> Built:
 def test_the_fit_predicts_contexts_that_it_has_not_seen(small: Built, group: int) -> None:
     wave = 16 * SMALL["pim_banks"]
     step = {**ATTEND, "head_size": 128, "group": group}
-    rows = cycles.measure(small, [{**step, "context": wave * n} for n in (1, 2, 3, 4)], SMALL, 1)
-    line = fit_line({n: row["cycles"] for n, row in enumerate(rows[:3], start=1)}, ())
-    assert line.cycles(4) == pytest.approx(rows[3]["cycles"], rel=0.005)
-    part = cycles.measure(small, [{**step, "context": wave * 3 + 5}], SMALL, 1)[0]["cycles"]
+    rows = cycles.measure(small, [{**step, "context": context} for context in (
+        wave, 2 * wave, 3 * wave, 4 * wave, 3 * wave + 5)], SMALL, 1)
+    *seen, whole, part = (row["cycles"] for row in rows)
+    line = fit_line(dict(enumerate(seen, start=1)), ())
+    assert line.cycles(4) == pytest.approx(whole, rel=0.005)
     assert part == pytest.approx(line.cycles(4), rel=0.10), "a wave in part costs nearly as much"
-    assert part <= rows[3]["cycles"]
-
-
-def test_a_wave_costs_what_the_timing_table_says(small: Built) -> None:
-    """A further wave takes 2 x 4 rows of 32 columns: tRCD + 31 c + tRTP + tRP each."""
+    assert part <= whole
+    # A further wave is 2 x 4 rows of 32 columns: tRCD + 31 c + tRTP + tRP each, tRC being shorter.
     timing = slice_spec(**SMALL).timing
-    wave = 16 * SMALL["pim_banks"]
-    for group in (1, 4):
-        column = max(2, group)
-        row = sum(timing.clocks(n) for n in (timing.nRCDRD, timing.nRTP, timing.nRP)) + 31 * column
-        rows = cycles.measure(small, [{**ATTEND, "head_size": 128, "group": group,
-                                       "context": wave * n} for n in (3, 4)], SMALL, 1)
-        step = rows[1]["cycles"] - rows[0]["cycles"]
-        assert 8 * row <= step <= 8 * row * 1.01, f"group {group}: {step} clocks, bound {8 * row}"
+    row = sum(timing.clocks(n) for n in (timing.nRCDRD, timing.nRTP, timing.nRP)) + 31 * max(
+        2, group)
+    assert 8 * row <= whole - seen[-1] <= 8 * row * 1.01
 
 
 def test_attention_without_a_pause_pays_for_its_refreshes(small: Built, tmp_path: Path) -> None:
