@@ -5,10 +5,11 @@ of a layer are (sequence, KV head) pairs. A job of ``W`` waves may be cut into s
 ``w`` waves on different units, whose partial results are merged:
 
     rounds r = ceil(jobs / units)
-    w = the smallest number with  heads * sum_i ceil(W_i / w) <= r * units
+    w = at least the smallest number with  heads * sum_i ceil(W_i / w) <= r * units
     cycles = r * (attend(w) * tREFI / (tREFI - tRFCab) + merge(largest number of segments of a job))
 
-With one sequence length and fewer jobs than units this is ``floor(units / jobs)`` segments a job;
+A longer ``w`` than the smallest means fewer partial results to merge; it is taken while that is
+cheaper. With one sequence length and fewer jobs than units this is ``floor(units / jobs)`` segments a job;
 with unequal lengths, long sequences get proportionally more units. A job stays within one stack.
 The bound is met by construction: r rounds of at most ``units`` segments, none longer than ``w``.
 Which unit holds which wave is taken to be what this needs (placement is not modelled yet), and
@@ -100,16 +101,22 @@ class PimArray:
                 high = middle
             else:
                 low = middle + 1
-        key = (rounds, low, -(-longest // low))
-        found = self._memo.get(key)
-        if found is None:
-            found = self._memo[key] = self._cost(*key)
-        return found
+        best = self._cost(rounds, low, longest)
+        while best.parts > 1:
+            coarser = self._cost(rounds, -(-longest // (best.parts - 1)), longest)
+            if coarser.cycles >= best.cycles:
+                break
+            best = coarser
+        return best
 
-    def _cost(self, rounds: int, waves: int, parts: int) -> LayerAttention:
-        merging = self.merge.cycles(parts - 1) if parts > 1 else 0
-        attending = ceil(self.attend.cycles(waves) * self.refresh)
-        return LayerAttention(rounds * (attending + merging), rounds, waves, parts)
+    def _cost(self, rounds: int, waves: int, longest: int) -> LayerAttention:
+        parts = -(-longest // waves)
+        key = (rounds, waves, parts)
+        if key not in self._memo:
+            merging = self.merge.cycles(parts - 1) if parts > 1 else 0
+            attending = ceil(self.attend.cycles(waves) * self.refresh)
+            self._memo[key] = LayerAttention(rounds * (attending + merging), *key)
+        return self._memo[key]
 
 
 class StackDma:
