@@ -57,6 +57,12 @@ console = Console(stderr=True)
 Row = dict[str, Any]
 
 
+def slice_options(preset: str, pim_banks: int) -> dict[str, Any]:
+    """Parameters of :func:`~model.spec.presets.slice_spec` for the slice that is measured."""
+    return {"preset": preset, "pim_banks": pim_banks, "capacity_banks": 1,
+            "group_max": max(GROUPS), "head_size_max": HEAD_SIZE}
+
+
 def plans(spec: SliceSpec) -> list[list[Row]]:
     """Operations to be simulated; each list is one run."""
     fmt = spec.pim.kv_format.name
@@ -197,7 +203,8 @@ def main(
     simulator: Annotated[str, typer.Option(
         help=f"{' or '.join(SIMULATORS)}; by default what SIM says, or {SIMULATORS[0]}.")] = "",
     preset: Annotated[str, typer.Option(help="Timing preset.")] = "hbm4_8000",
-    pim_banks: Annotated[int, typer.Option(help="Banks with a PIM unit.")] = 16,
+    pim_banks: Annotated[int, typer.Option(
+        "--banks", "--pim-banks", help="Banks with a PIM unit.")] = 16,
     seed: Annotated[int, typer.Option(help="Seed of the data.")] = 1,
     jobs: Annotated[int, typer.Option(help="Simulations at a time.")] = os.cpu_count() or 1,
 ) -> None:
@@ -205,8 +212,7 @@ def main(
     if simulator:
         os.environ["SIM"] = simulator
     simulator = selected_simulator()
-    options = {"preset": preset, "pim_banks": pim_banks, "capacity_banks": 1,
-               "group_max": max(GROUPS), "head_size_max": HEAD_SIZE}
+    options = slice_options(preset, pim_banks)
     spec = slice_spec(**options)
     key = hashlib.sha256(json.dumps(
         [SCHEMA, options, simulator, seed, sources_digest()]).encode()).hexdigest()

@@ -88,6 +88,6 @@ def main(
 if __name__ == "__main__":
     try:
         typer.run(main)
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"tb.waves: {error}", file=sys.stderr)
         sys.exit(2)
