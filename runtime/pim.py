@@ -9,11 +9,10 @@ of a layer are (sequence, KV head) pairs. A job of ``W`` waves may be cut into s
     cycles = r * (attend(w) * tREFI / (tREFI - tRFCab) + merge(largest number of segments of a job))
 
 A longer ``w`` than the smallest means fewer partial results to merge; it is taken while that is
-cheaper. With one sequence length and fewer jobs than units this is ``floor(units / jobs)`` segments a job;
-with unequal lengths, long sequences get proportionally more units. A job stays within one stack.
-The bound is met by construction: r rounds of at most ``units`` segments, none longer than ``w``.
-Which unit holds which wave is taken to be what this needs (placement is not modelled yet), and
-partial results travel to the merging unit in no time: both are in the system's favour.
+cheaper. With unequal lengths, long sequences get proportionally more units. A job stays within one
+stack. The bound is met by construction: r rounds of at most ``units`` segments, none longer than
+``w``. Which unit holds which wave is taken to be what this needs (placement is not modelled yet),
+and partial results travel to the merging unit in no time: both are in the system's favour.
 
 Refresh. The hardware postpones the PIM banks' refreshes during an attention and catches up between
 attentions, and a measured operation begins with none outstanding: measured attentions hold no
