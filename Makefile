@@ -19,7 +19,8 @@ unexport PYTHONPATH PYTHONHOME MAKEFLAGS
 given = $(if $($(2)),$(1) '$($(2))')
 SIM_OPTIONS = $(call given,--trace,TRACE) $(call given,--model,MODEL) $(call given,--qps,QPS) \
     $(call given,--seed,SEED) $(call given,--preset,PRESET)
-CYCLES_OPTIONS = --simulator '$(SIM)' $(call given,--preset,PRESET) $(call given,--banks,BANKS)
+CYCLES_OPTIONS = --simulator '$(SIM)' $(call given,--preset,PRESET) $(call given,--banks,BANKS) \
+    $(call given,--head-size,HEAD_SIZE) $(call given,--row-bytes,ROW_BYTES)
 
 .PHONY: help setup icarus sim test waves verilog lint lock clean
 
@@ -34,7 +35,8 @@ help:
 	@echo 'make clean    removes build; .venv stays'
 	@echo
 	@echo 'Variables: SIM=verilator|icarus  TRACE=path  MODEL=name  QPS=number  SEED=number'
-	@echo '           PRESET=timing preset  BANKS=PIM banks  WORKERS=test processes  PYTHON=python3'
+	@echo '           PRESET=timing preset  BANKS=PIM banks  HEAD_SIZE=elements  ROW_BYTES=bytes'
+	@echo '           WORKERS=test processes  PYTHON=python3'
 
 setup:
 	@command -v '$(PYTHON)' >/dev/null || { \

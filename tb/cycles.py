@@ -22,8 +22,9 @@ from vcdvcd import VCDVCD
 
 from hdl.merge import Merge
 from hdl.slice import Slice
-from model.spec.attention import BLOCK_TOKENS, KvLayout
+from model.spec.attention import BLOCK_TOKENS, KvLayout, check_head_size
 from model.spec.errors import UserError
+from model.spec.geometry import BEAT_BYTES, check_row_bytes
 from model.spec.presets import slice_spec
 from model.spec.slice import SliceSpec
 from tb.bench import PERIOD_NS
@@ -42,7 +43,7 @@ from tb.build import (
 
 SCHEMA = 1
 HEAD_SIZE = 128
-"""Head size of both models of the study (facts.md 7)."""
+"""Head size unless another is asked for: that of both models of the study (facts.md 7)."""
 
 GROUPS = (1, 4, 8)
 """Query heads that share a KV head: none, Llama-3-8B, Qwen3-32B."""
@@ -57,24 +58,29 @@ console = Console(stderr=True)
 Row = dict[str, Any]
 
 
-def slice_options(preset: str, pim_banks: int) -> dict[str, Any]:
+def slice_options(preset: str, pim_banks: int, head_size: int = HEAD_SIZE,
+                  row_bytes: int = 1024) -> dict[str, Any]:
     """Parameters of :func:`~model.spec.presets.slice_spec` for the slice that is measured."""
+    check_head_size(head_size, 256)
+    check_row_bytes(row_bytes)
+    block_rows = KvLayout(head_size=head_size, columns=row_bytes // BEAT_BYTES).rows
     return {"preset": preset, "pim_banks": pim_banks, "capacity_banks": 1,
-            "group_max": max(GROUPS), "head_size_max": HEAD_SIZE}
+            "rows": 1 << (max(WAVES) * block_rows - 1).bit_length(), "row_bytes": row_bytes,
+            "group_max": max(GROUPS), "head_size_max": head_size}
 
 
 def plans(spec: SliceSpec) -> list[list[Row]]:
     """Operations to be simulated; each list is one run."""
-    fmt = spec.pim.kv_format.name
-    common = {"format": fmt, "head_size": HEAD_SIZE, "pim_banks": spec.geometry.pim_banks}
+    fmt, head_size = spec.pim.kv_format.name, spec.pim.head_size_max
+    common = {"format": fmt, "head_size": head_size, "pim_banks": spec.geometry.pim_banks}
     wave = BLOCK_TOKENS * spec.geometry.pim_banks
     attend = [[{"operation": "attend", **common, "group": group, "context": wave * n}
                for n in WAVES] for group in GROUPS if group <= spec.pim.group_max]
-    layout = KvLayout(head_size=HEAD_SIZE, columns=spec.geometry.columns)
+    layout = KvLayout(head_size=head_size, columns=spec.geometry.columns)
     moves = [{"operation": "migrate", **common, "direction": direction,
               "bytes": layout.block_bytes}
              for direction in ("capacity_to_pim", "pim_to_capacity")]
-    merges = [{"operation": "merge", "format": fmt, "head_size": HEAD_SIZE, "parts": parts}
+    merges = [{"operation": "merge", "format": fmt, "head_size": head_size, "parts": parts}
               for parts in MERGE_PARTS]
     return [*reversed(attend), moves, merges]            # the longest first
 
@@ -205,6 +211,8 @@ def main(
     preset: Annotated[str, typer.Option(help="Timing preset.")] = "hbm4_8000",
     pim_banks: Annotated[int, typer.Option(
         "--banks", "--pim-banks", help="Banks with a PIM unit.")] = 16,
+    head_size: Annotated[int, typer.Option(help="Elements of a head.")] = HEAD_SIZE,
+    row_bytes: Annotated[int, typer.Option(help="Bytes of a DRAM row.")] = 1024,
     seed: Annotated[int, typer.Option(help="Seed of the data.")] = 1,
     jobs: Annotated[int, typer.Option(help="Simulations at a time.")] = os.cpu_count() or 1,
 ) -> None:
@@ -212,7 +220,7 @@ def main(
     if simulator:
         os.environ["SIM"] = simulator
     simulator = selected_simulator()
-    options = slice_options(preset, pim_banks)
+    options = slice_options(preset, pim_banks, head_size, row_bytes)
     spec = slice_spec(**options)
     key = hashlib.sha256(json.dumps(
         [SCHEMA, options, simulator, seed, sources_digest()]).encode()).hexdigest()
@@ -230,6 +238,6 @@ def main(
 if __name__ == "__main__":
     try:
         typer.run(main)
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"tb.cycles: {error}", file=sys.stderr)
         sys.exit(2)

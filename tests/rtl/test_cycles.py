@@ -1,6 +1,8 @@
 """Cycle extraction: counters equal the waveform, simulators agree, and the fit predicts."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +103,21 @@ def test_a_table_is_made_anew_only_if_something_changed(tmp_path: Path) -> None:
     assert cycles.is_current(table, "key")
     assert not cycles.is_current(table, "other")
     assert list(tmp_path.iterdir()) == [table]
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--banks", "0"], "pim_banks: expected an integer in 1..16, not 0"),
+    (["--head-size", "100"], "head_size: expected a multiple of 16 in 64..256, not 100"),
+    (["--row-bytes", "1000"], ("row_bytes: expected a power of two that is a multiple of a column "
+                              "(32 bytes), not 1000")),
+    (["--preset", "ddr5"], "preset: expected one of hbm3_5200, hbm4_8000, not 'ddr5'"),
+    (["--simulator", "verilater"], ("SIM: expected one of icarus, verilator, not 'verilater'; "
+                                   "did you mean 'verilator'?")),
+])
+def test_what_cannot_be_measured_is_refused_in_one_line(
+        tmp_path: Path, options: list[str], message: str) -> None:
+    table = tmp_path / "cycles.json"
+    done = subprocess.run([sys.executable, "-m", "tb.cycles", "--output", str(table), *options],
+                          cwd=cycles.ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"tb.cycles: {message}\n")
+    assert not list(tmp_path.iterdir())
