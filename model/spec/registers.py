@@ -96,7 +96,7 @@ COUNTERS = {
 
 ERRORS = {
     "bad_attention": "the attention was refused: context 0, too long, or a shape not built",
-    "bad_move": "the block move was refused: no such bank or row, or zero rows",
+    "bad_move": "the block move was refused: no such bank or row, zero rows, or an overlap",
     "nan_score": "a score was NaN; its token has the lowest weight",
     "device": "a DRAM command broke the protocol, or a PIM unit was overrun",
 }
