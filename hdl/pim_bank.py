@@ -68,7 +68,7 @@ def delayed(m: Module, stage: Stage, clocks: int) -> list[Stage]:
     return stages
 
 
-class PassSequencer(wiring.Component):
+class HeadSequencer(wiring.Component):
     """Turns a column into passes for heads 0..last_head, the first in the same clock.
 
     Parameters
@@ -172,7 +172,7 @@ class PimBank(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         pim, bank = self.pim, self.bank
-        m.submodules.sequencer = sequencer = PassSequencer(pim)
+        m.submodules.sequencer = sequencer = HeadSequencer(pim)
         m.submodules.operands = operands = OperandFile(pim)
         m.submodules.lanes = lanes = LaneArray(pim)
         m.submodules.adders = adders = AdderArray(pim)
