@@ -1,10 +1,6 @@
 """The PIM bank unit in simulation, and proof that its bench notices a wrong one."""
 
-import importlib.util
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -12,6 +8,7 @@ from hdl.pim_bank import PimBank
 from model.spec.attention import PimSpec
 from model.spec.formats import BF16, FP16, FloatFormat
 from tb.build import BenchFailure, simulate
+from tests.rtl.mutants import Mutant, mutated
 
 BENCH = "tb.bench_pim_bank"
 
@@ -34,16 +31,6 @@ def test_a_small_unit_on_icarus(tmp_path: Path, fmt: FloatFormat, group_max: int
     pim = PimSpec(kv_format=fmt, head_size_max=64, group_max=group_max)
     simulate(PimBank(pim), BENCH, tmp_path, simulator="icarus",
              parameters=bench_parameters(pim))
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One edit of the hardware's source, and the test of the bench that must see it."""
-
-    module: str
-    good: str
-    bad: str
-    seen_by: str
 
 
 MUTANTS = {
@@ -89,29 +76,12 @@ CHAIN = ("hdl.floating", "hdl.register_files", "hdl.mac_array", "hdl.pim_bank")
 """Modules that a mutant is built from, in the order of their imports."""
 
 
-def mutated(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> type[PimBank]:
-    """The class :class:`PimBank` made from the edited source."""
-    unit: ModuleType | None = None
-    for name in CHAIN:
-        found = importlib.util.find_spec(name)
-        assert found is not None and found.origin is not None
-        source = Path(found.origin).read_text()
-        if name == mutant.module:
-            assert source.count(mutant.good) == 1, f"{name} has changed: {mutant.good!r}"
-            source = source.replace(mutant.good, mutant.bad)
-        unit = ModuleType(name)
-        monkeypatch.setitem(sys.modules, name, unit)
-        exec(compile(source, found.origin, "exec"), unit.__dict__)
-    assert unit is not None
-    return unit.PimBank
-
-
 @pytest.mark.parametrize("name", MUTANTS)
 def test_the_bench_notices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
     mutant = MUTANTS[name]
     # three heads: passes are then still pending in the second clock after a column
     pim = PimSpec(head_size_max=64, group_max=3)
-    unit = mutated(mutant, monkeypatch)(pim)
+    unit = mutated(mutant, CHAIN, monkeypatch).PimBank(pim)
     with pytest.raises(BenchFailure, match=rf"{mutant.seen_by} +FAIL"):
         simulate(unit, BENCH, tmp_path, simulator="icarus", tests=[mutant.seen_by],
                  parameters=bench_parameters(pim, groups=[1]))
