@@ -46,7 +46,7 @@ def _colour(name: str) -> str:
 def _time_unit(results: dict[str, Any], key: str) -> tuple[str, float]:
     """Unit in which the largest percentile reads well, and its milliseconds."""
     largest = max((r[key]["p99"] for r in results.values() if r[key]), default=0.0)
-    return ("s", 1000.0) if largest >= 5000 else ("ms", 1.0)
+    return ("s", 1000.0) if largest >= 1000 else ("ms", 1.0)
 
 
 def _plain_log_axis(axes: Axes) -> None:
@@ -76,7 +76,7 @@ def overview(results: dict[str, Any]) -> str:
                 axes.bar(k - 0.2, median, width=0.36, color=_colour(name))
                 axes.bar(k + 0.2, tail, width=0.36, color=_colour(name), alpha=0.45)
                 for x, value in ((k - 0.2, median), (k + 0.2, tail)):
-                    axes.annotate(f"{value:.3g}", (x, value), ha="center", va="bottom",
+                    axes.annotate(f"{value:.3g}" if value < 1000 else f"{value:.0f}", (x, value), ha="center", va="bottom",
                                   fontsize=8, xytext=(0, 1), textcoords="offset points")
             axes.set(title=title, ylabel=f"{unit}: p50, p99 pale")
             axes.margins(y=0.15)
