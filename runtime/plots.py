@@ -76,8 +76,9 @@ def overview(results: dict[str, Any]) -> str:
                 axes.bar(k - 0.2, median, width=0.36, color=_colour(name))
                 axes.bar(k + 0.2, tail, width=0.36, color=_colour(name), alpha=0.45)
                 for x, value in ((k - 0.2, median), (k + 0.2, tail)):
-                    axes.annotate(f"{value:.3g}" if value < 1000 else f"{value:.0f}", (x, value), ha="center", va="bottom",
-                                  fontsize=8, xytext=(0, 1), textcoords="offset points")
+                    text = f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+                    axes.annotate(text, (x, value), ha="center", va="bottom", fontsize=8,
+                                  xytext=(0, 1), textcoords="offset points")
             axes.set(title=title, ylabel=f"{unit}: p50, p99 pale")
             axes.margins(y=0.15)
         for axes in (left, middle, right):
