@@ -29,7 +29,7 @@ async def carry_out_the_plan(dut: Any) -> None:
         if plan[0]["operation"] == "attend":
             sequence = tb.random_sequence(
                 heads=plan[0]["group"], head_size=plan[0]["head_size"],
-                tokens=max(step["context"] for step in plan))
+                tokens=max(step["context"] for step in plan), plain=parameters()["plain"])
             await tb.store_sequence(sequence)
             for step in plan:
                 await tb.refreshed()

@@ -143,13 +143,17 @@ class SliceBench(Bench):
 
     # Attention
 
-    def random_sequence(self, *, heads: int, head_size: int, tokens: int,
-                        first_row: int = 0) -> Sequence:
-        """A sequence of normal random numbers."""
+    def random_sequence(self, *, heads: int, head_size: int, tokens: int, first_row: int = 0,
+                        plain: bool = False) -> Sequence:
+        """A sequence of normal random numbers; one number a vector if ``plain``.
+
+        Plain vectors change few nets from column to column, which an event-driven simulator likes.
+        """
         draw = np.random.default_rng(self.rng.getrandbits(32))
 
-        def normal(*shape: int) -> NDArray[Any]:
-            return draw.standard_normal(shape).astype(self.dtype)
+        def normal(vectors: int, size: int) -> NDArray[Any]:
+            numbers = draw.standard_normal((vectors, 1 if plain else size))
+            return np.broadcast_to(numbers, (vectors, size)).astype(self.dtype)
 
         layout = KvLayout(head_size=head_size, columns=self.spec.geometry.columns)
         waves = -(-tokens // (BLOCK_TOKENS * self.spec.geometry.pim_banks))
