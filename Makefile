@@ -49,7 +49,7 @@ icarus: setup
 sim waves: $(if $(filter icarus,$(SIM)),icarus,setup)
 
 sim:
-	@tokenstack sim --check $(SIM_OPTIONS)
+	@tokenstack sim --check $(SIM_OPTIONS) $(call given,--banks,BANKS)
 	@python -m tb.cycles $(CYCLES_OPTIONS) --output build/cycles.json
 	@tokenstack sim --cycles build/cycles.json $(SIM_OPTIONS)
 

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from model.spec.errors import SpecError, UserError
 from model.spec.timing import TIMING_PRESETS, timing_preset
 from runtime import tables
-from runtime.cycle_table import load_cycle_table
+from runtime.cycle_table import COMPLETE_PIM_BANKS, load_cycle_table
 from runtime.experiment import Experiment, Plan, encode, write_atomically
 from runtime.generator import QWEN_BAILIAN_A, generate, measure_fit
 from runtime.models import MODELS, model_by_name
@@ -80,6 +80,8 @@ def sim(
         help=f"Comma-separated, of {', '.join(SYSTEMS)}.")] = ",".join(SYSTEMS),
     preset: Annotated[str, typer.Option(
         help=f"Timing preset, one of {', '.join(TIMING_PRESETS)}.")] = "hbm4_8000",
+    banks: Annotated[int, typer.Option(
+        help="PIM banks of a pseudo-channel that the cycle table is of.")] = COMPLETE_PIM_BANKS,
     cards: Annotated[int | None, typer.Option(
         help="Cards of five stacks and a GPU each, the same for all systems; default: the fewest "
              "at which each of them holds the model.")] = None,
@@ -98,6 +100,8 @@ def sim(
     chosen = [system_by_name(name.strip()) for name in systems.split(",")]
     if len({s.name for s in chosen}) != len(chosen):
         raise SpecError("systems", systems, "each system once")
+    if banks != COMPLETE_PIM_BANKS:
+        raise SpecError("banks", banks, f"{COMPLETE_PIM_BANKS}, of which stacks are composed")
     transformer, timing = model_by_name(model), timing_preset(preset)
     engine = EngineConfig(max_batch=max_batch, step_tokens=step_tokens, eviction=eviction,
                           dma_overlap=dma_overlap)
