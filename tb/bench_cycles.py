@@ -27,10 +27,14 @@ async def carry_out_the_plan(dut: Any) -> None:
     async with SliceBench(dut, spec) as tb:
         clocks = []
         if plan[0]["operation"] == "attend":
-            sequence = tb.random_sequence(
-                heads=plan[0]["group"], head_size=plan[0]["head_size"],
-                tokens=max(step["context"] for step in plan), plain=parameters()["plain"])
-            await tb.store_sequence(sequence)
+            size = {"heads": plan[0]["group"], "head_size": plan[0]["head_size"],
+                    "tokens": max(step["context"] for step in plan)}
+            if parameters()["sparse"]:
+                sequence = tb.sparse_sequence(**size)
+                await tb.store_sparse_sequence(sequence)
+            else:
+                sequence = tb.random_sequence(**size)
+                await tb.store_sequence(sequence)
             for step in plan:
                 await tb.refreshed()
                 clocks.append(await tb.attend(sequence, step["context"]))

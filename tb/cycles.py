@@ -124,7 +124,7 @@ def measure(built: Built, plan: list[Row], options: dict[str, Any], seed: int) -
         run(built, bench, Path(work), seed=seed, parameters={
             "spec": options, "plan": plan,
             # Clocks do not depend on data (a test compares the simulators); Icarus's speed does.
-            "plain": built.simulator == "icarus",
+            "sparse": built.simulator == "icarus",
             "format": plan[0]["format"], "head_size_max": plan[0]["head_size"]})
         counted = json.loads((Path(work) / RECORD).read_text())
         seen = busy_clocks(Path(work) / WAVEFORM, BUSY[plan[0]["operation"]])

@@ -143,23 +143,31 @@ class SliceBench(Bench):
 
     # Attention
 
-    def random_sequence(self, *, heads: int, head_size: int, tokens: int, first_row: int = 0,
-                        plain: bool = False) -> Sequence:
-        """A sequence of normal random numbers; one number a vector if ``plain``.
-
-        Plain vectors change few nets from column to column, which an event-driven simulator likes.
-        """
+    def random_sequence(self, *, heads: int, head_size: int, tokens: int,
+                        first_row: int = 0) -> Sequence:
+        """A sequence of normal random numbers."""
         draw = np.random.default_rng(self.rng.getrandbits(32))
 
-        def normal(vectors: int, size: int) -> NDArray[Any]:
-            numbers = draw.standard_normal((vectors, 1 if plain else size))
-            return np.broadcast_to(numbers, (vectors, size)).astype(self.dtype)
+        def normal(*shape: int) -> NDArray[Any]:
+            return draw.standard_normal(shape).astype(self.dtype)
 
         layout = KvLayout(head_size=head_size, columns=self.spec.geometry.columns)
         waves = -(-tokens // (BLOCK_TOKENS * self.spec.geometry.pim_banks))
         return Sequence(q=normal(heads, head_size), k=normal(tokens, head_size),
                         v=normal(tokens, head_size),
                         rows=tuple(first_row + layout.rows * w for w in range(waves)))
+
+    def sparse_sequence(self, *, heads: int, head_size: int, tokens: int) -> Sequence:
+        """A sequence whose waves are all the same: one random block, then zeros.
+
+        All lie in the same rows. Most nets rest, which an event-driven simulator likes.
+        """
+        whole = self.random_sequence(heads=heads, head_size=head_size, tokens=tokens)
+        in_wave = np.arange(tokens) % (BLOCK_TOKENS * self.spec.geometry.pim_banks)
+        block = in_wave[:, None] < BLOCK_TOKENS
+        k, v = (np.where(block, array[in_wave], np.zeros_like(array))
+                for array in (whole.k, whole.v))
+        return Sequence(q=whole.q, k=k, v=v, rows=(0,) * len(whole.rows))
 
     def blocks(self, sequence: Sequence) -> list[tuple[int, int, slice]]:
         """(bank, first row, tokens) of each block of a sequence."""
@@ -172,6 +180,12 @@ class SliceBench(Bench):
         """Writes the KV of a sequence into the PIM banks and its rows into the wave table."""
         for bank, row, tokens in self.blocks(sequence):
             await self.store_block(bank, row, sequence.k[tokens], sequence.v[tokens])
+        await self.settle_host()
+        await self.set_waves(sequence)
+
+    async def store_sparse_sequence(self, sequence: Sequence) -> None:
+        """Writes the one block of a sparse sequence that is not zero, as the banks are at first."""
+        await self.store_block(0, 0, sequence.k[:BLOCK_TOKENS], sequence.v[:BLOCK_TOKENS])
         await self.settle_host()
         await self.set_waves(sequence)
 
@@ -261,19 +275,28 @@ class SliceBench(Bench):
         return await self.host.read("dma_cycles")
 
     async def refreshed(self) -> None:
-        """Waits, with the slice idle, until no postponed refresh is outstanding.
+        """Waits, with the slice idle, until no refresh is outstanding and all PIM rows are closed.
 
         An idle channel carries out what is outstanding without a pause, so a pause longer than a
-        refresh means that there is none.
+        refresh means that there is none. Rows that the host left open are closed by the next
+        refresh of the PIM banks.
         """
         timing = self.spec.timing
         pause = timing.clocks(timing.nRFCab + timing.nRFCpb)
         quiet = 0
-        while quiet < pause:
+        while quiet < pause or self._pim_rows_open():
             before = len(self.monitor.of(Command.REF, Command.REF_ALL))
             await self.clocks(pause // 4)
             seen = len(self.monitor.of(Command.REF, Command.REF_ALL))
             quiet = quiet + pause // 4 if seen == before else 0
+
+    def _pim_rows_open(self) -> bool:
+        for seen in reversed(self.monitor.log):
+            if seen.command in (Command.REF_ALL, Command.PRE_ALL):
+                return False
+            if seen.command == Command.ACT and seen.bank in self.spec.geometry.pim_bank_numbers:
+                return True
+        return False
 
     # Status
 
