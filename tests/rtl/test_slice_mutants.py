@@ -131,7 +131,7 @@ def test_without_a_fault_the_bench_passes(built: Built, tmp_path: Path) -> None:
     _attend(built, tmp_path, 0, *sorted(set(FAULTS.values())))
 
 
-@pytest.mark.parametrize(("number", "test"), enumerate(FAULTS.values(), start=1),
+@pytest.mark.parametrize(("number", "test"), list(enumerate(FAULTS.values(), start=1)),
                          ids=[fault.__name__.strip("_") for fault in FAULTS])
 def test_the_bench_kills(built: Built, tmp_path: Path, number: int, test: str) -> None:
     with pytest.raises(BenchFailure):
