@@ -80,7 +80,6 @@ class AxiLiteTarget(wiring.Component):
     access: Any
 
     def __init__(self, address_width: int) -> None:
-        self._address_width = address_width
         super().__init__({
             "bus": In(AxiLiteSignature(address_width)),
             "access": Out(AccessSignature(address_width)),

@@ -88,11 +88,12 @@ class TransformerModel:
 
 
 LLAMA_3_8B = TransformerModel(
-    name="llama-3-8b", source="Llama-3-8B config.json on its hub card",
+    name="llama-3-8b",
+    source="LLMServingSim model_configs/meta-llama/Llama-3.1-8B-Instruct.json, of the same shape",
     layers=32, hidden=4096, heads=32, kv_heads=8, head_size=128, ffn=14336, vocabulary=128256)
 
 QWEN3_32B = TransformerModel(
-    name="qwen3-32b", source="Qwen3-32B config.json on its hub card",
+    name="qwen3-32b", source="config.json of Qwen3-32B, as several public repositories quote it",
     layers=64, hidden=5120, heads=64, kv_heads=8, head_size=128, ffn=25600, vocabulary=151936,
     qk_norm=True)
 

@@ -264,8 +264,7 @@ def run(built: Built, bench: str, work: Path, *, seed: int = 1,
     except SystemExit as stop:       # under pytest the runner exits on a failing test
         raise BenchFailure(_tail(bench, built, seed, log)) from stop
     ran, failed = get_results(results)
-    # Icarus prints a failing assertion of the design and goes on
-    if ran == 0 or failed or "Assertion failed" in log.read_text(errors="replace"):
+    if ran == 0 or failed:
         raise BenchFailure(_tail(bench, built, seed, log))
     return work
 
