@@ -76,8 +76,8 @@ class OnlineSoftmax:
 
     Attributes
     ----------
-    m, m_before : array [head] of int
-        The maximum, and the one before the last wave; 0 if there was none.
+    m : array [head] of int
+        The maximum; 0 before the first wave.
     l : array [head] of float32
         The sum.
     """
@@ -85,15 +85,17 @@ class OnlineSoftmax:
     def __init__(self, heads: int, scale: np.float32, spec: PimSpec) -> None:
         self.scale, self.spec = np.float32(scale), spec
         self.m = np.zeros(heads, np.int64)
-        self.m_before = np.zeros(heads, np.int64)
         self.l = np.zeros(heads, np.float32)
         self.first = True
 
-    def wave(self, scores: NDArray[np.float32], tokens: int) -> Wave:
-        """Takes the scores of one wave, ``[head, block, token]``, the first ``tokens`` valid."""
-        heads, blocks, _ = scores.shape
+    def wave(self, scores: NDArray[np.float32], tokens: ArrayLike) -> Wave:
+        """Takes the scores of one wave, ``[head, block, token]``.
+
+        ``tokens`` says how many of each block are valid, its first ones; at least one in all.
+        """
+        heads = scores.shape[0]
         fraction_bits = self.spec.exponent_fraction_bits
-        valid = np.arange(blocks * BLOCK_TOKENS).reshape(blocks, BLOCK_TOKENS) < tokens
+        valid = np.arange(BLOCK_TOKENS) < np.asarray(tokens)[:, None]
         x = exponents(scores, self.scale, fraction_bits)
         top = (x[:, valid] >> fraction_bits).max(axis=1)
         m = top if self.first else np.maximum(self.m, top)
@@ -102,7 +104,7 @@ class OnlineSoftmax:
                      DTYPES[self.spec.kv_format].type(0))
         before = np.zeros(heads, np.float32) if self.first else rescale(self.l, shift)
         self.l = add(before, wave_sum(p))
-        self.m_before, self.m = self.m, m
+        self.m = m
         rescales = np.full(heads, RESCALE_CLEAR) if self.first else shift
         self.first = False
         return Wave(p, rescales, bool(np.isnan(scores[:, valid]).any()))

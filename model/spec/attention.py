@@ -30,7 +30,15 @@ class Register(enum.IntEnum):
     RESCALE = 2   # written: one 16-bit right shift a head, all heads in one word, address 0
     SCORE = 3     # read: FP32 scores of a block, address = head * 2 + half
     OUTPUT = 4    # read: FP32 outputs, address = (head * chunks + chunk) * 2 + half
+    ROW = 5       # written: row to which ACT_ALL adds its own, address = latch
 
+
+ROW_LATCHES = 4
+"""Row latches of a PIM bank: the rows of the blocks of so many waves."""
+
+REGISTER_SETS = 2
+"""Sets of QUERY and OUTPUT, so that an attention begins before the one before it is read out. The
+topmost bit of their addresses says which."""
 
 RESCALE_CLEAR = 0xFFFF
 """Rescale value that sets the accumulators to zero: the first wave of an attention."""
@@ -77,8 +85,8 @@ class PimSpec:
 
     @property
     def register_address_width(self) -> int:
-        """Bits of a register address; OUTPUT is the largest file."""
-        return (self.group_max * self.chunks_max * 2 - 1).bit_length()
+        """Bits of a register address; OUTPUT is the largest file, and there are two of it."""
+        return (self.group_max * self.chunks_max * 2 - 1).bit_length() + 1
 
     @property
     def drain_clocks(self) -> int:

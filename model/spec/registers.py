@@ -1,82 +1,27 @@
-"""The register map of the slice: hardware, documentation and benches all come from this table."""
+"""The registers, block by block: hardware, documentation and benches all come from these tables."""
 
-import enum
-from dataclasses import dataclass
+from dataclasses import replace
 
-from model.spec.errors import SpecError
+from model.spec.dma import DmaSpec
+from model.spec.register_map import (
+    BLOCK_WIDTH,
+    REGISTER_BYTES,
+    Access,
+    Field,
+    RegisterMap,
+    RegisterSpace,
+    RegisterSpec,
+    flags,
+)
 from model.spec.slice import SliceSpec
+from model.spec.unit_registers import dma_map, translator_map
 
-REGISTER_BYTES = 4
-ADDRESS_WIDTH = 12
-"""Bits of a byte address: a window of 4 KiB."""
+ADDRESS_WIDTH = BLOCK_WIDTH
+"""Bits of a byte address of a slice, which has one block."""
 
 IDENTIFIER = int.from_bytes(b"TSK1", "big")
-WAVES_MAX = 64
+WAVES_MAX = 512
 """Entries of the wave table: the most waves of one attention."""
-
-
-class Access(enum.Enum):
-    """What software may do with a register; anything else answers SLVERR and changes nothing."""
-
-    RO = "read only"
-    RW = "read and write"
-    W1C = "read; writing 1 clears a bit"
-    W1S = "writing 1 starts something; reads as 0"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Field:
-    """Some bits of a register."""
-
-    name: str
-    low: int
-    width: int
-    meaning: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class RegisterSpec:
-    """One 32-bit register, or an array of them.
-
-    Attributes
-    ----------
-    name : str
-        Name, in lower case.
-    offset : int
-        Byte address.
-    access : Access
-    meaning : str
-    fields : tuple of Field
-        Named bits; empty if the register is one number.
-    count : int
-        Registers of an array, ``offset`` being the first.
-    """
-
-    name: str
-    offset: int
-    access: Access
-    meaning: str
-    fields: tuple[Field, ...] = ()
-    count: int = 1
-
-    def field(self, name: str) -> Field:
-        """The field of that name."""
-        return next(f for f in self.fields if f.name == name)
-
-    def pack(self, **values: int) -> int:
-        """A register value from field values; :class:`SpecError` if one does not fit."""
-        word = 0
-        for name, value in values.items():
-            f = self.field(name)
-            if not 0 <= value < 1 << f.width:
-                raise SpecError(f"{self.name}.{name}", value, f"an integer of {f.width} bits")
-            word |= value << f.low
-        return word
-
-    def unpack(self, word: int) -> dict[str, int]:
-        """Field values of a register value."""
-        return {f.name: word >> f.low & (1 << f.width) - 1 for f in self.fields}
-
 
 COUNTERS = {
     "attend_cycles": "clocks of the last attention, from start to its last result beat",
@@ -102,9 +47,23 @@ ERRORS = {
 }
 """Bits of the error register."""
 
+INTERRUPTS = {
+    "attention": "an attention has ended",
+    "dma": "the DMA engine has completed what it was told to announce, or refused something",
+    "translation": "a translation fault is in the queue",
+    "reliability": "the error log has a record",
+}
+"""Sources of the interrupt, in the order of their bits."""
 
-def _bits(names: dict[str, str]) -> tuple[Field, ...]:
-    return tuple(Field(name=n, low=i, width=1, meaning=m) for i, (n, m) in enumerate(names.items()))
+ERROR_KINDS = {
+    "corrected": "a single flip was corrected",
+    "uncorrectable": "a word could not be corrected",
+    "poisoned": "a word was read that is known to be lost",
+    "time_out": "a request was not answered in time",
+    "parity": "an entry of a translation table had wrong parity",
+    "protocol": "a DRAM command broke the protocol, or a PIM unit was overrun",
+}
+"""Kinds of records of the error log; a record carries the number of its kind."""
 
 
 def _bank_row(meaning: str) -> tuple[Field, ...]:
@@ -112,32 +71,14 @@ def _bank_row(meaning: str) -> tuple[Field, ...]:
             Field(name="bank", low=16, width=8, meaning=f"bank {meaning}, SID included"))
 
 
-@dataclass(frozen=True, kw_only=True)
-class RegisterMap:
-    """All registers of a slice, by name and by address."""
-
-    registers: tuple[RegisterSpec, ...]
-
-    def __post_init__(self) -> None:
-        used: dict[int, str] = {}
-        for r in self.registers:
-            for address in self.addresses(r):
-                if address in used or address >= 1 << ADDRESS_WIDTH:
-                    raise SpecError(f"register {r.name}", address, "an address of its own")
-                used[address] = r.name
-
-    @staticmethod
-    def addresses(register: RegisterSpec) -> range:
-        """Byte addresses of a register or of the entries of an array."""
-        return range(register.offset, register.offset + REGISTER_BYTES * register.count,
-                     REGISTER_BYTES)
-
-    def __getitem__(self, name: str) -> RegisterSpec:
-        return next(r for r in self.registers if r.name == name)
+def _place(what: str) -> tuple[Field, ...]:
+    return (Field(name="column", low=0, width=8, meaning=f"column {what}"),
+            Field(name="row", low=8, width=16, meaning=f"row {what}"),
+            Field(name="bank", low=24, width=8, meaning=f"bank {what}, SID included"))
 
 
 def register_map() -> RegisterMap:
-    """The register map of a slice."""
+    """The registers of a slice: attention, and moves of whole rows."""
     ro, rw = Access.RO, Access.RW
     registers = [
         RegisterSpec(name="identifier", offset=0x000, access=ro, meaning="the letters TSK1"),
@@ -148,13 +89,13 @@ def register_map() -> RegisterMap:
                 Field(name="chunks_max", low=16, width=8, meaning="largest head size / 16"),
                 Field(name="group_max", low=24, width=8, meaning="most query heads a KV head"))),
         RegisterSpec(
-            name="control", offset=0x008, access=Access.W1S, meaning="starts", fields=_bits({
+            name="control", offset=0x008, access=Access.W1S, meaning="starts", fields=flags({
                 "attend": "start an attention", "move": "start a block move"})),
         RegisterSpec(
-            name="status", offset=0x00C, access=ro, meaning="what runs", fields=_bits({
+            name="status", offset=0x00C, access=ro, meaning="what runs", fields=flags({
                 "attend_busy": "an attention runs", "move_busy": "a block move runs"})),
         RegisterSpec(name="error", offset=0x010, access=Access.W1C, meaning="what went wrong",
-                     fields=_bits(ERRORS)),
+                     fields=flags(ERRORS)),
         RegisterSpec(name="scale", offset=0x014, access=rw,
                      meaning="log2(e) / sqrt(head size) as binary32"),
         RegisterSpec(name="context", offset=0x018, access=rw, meaning="tokens to attend to"),
@@ -169,12 +110,23 @@ def register_map() -> RegisterMap:
         RegisterSpec(name="move_destination", offset=0x024, access=rw, meaning="where it goes",
                      fields=_bank_row("to write")),
         RegisterSpec(name="move_rows", offset=0x028, access=rw, meaning="rows to move"),
+        RegisterSpec(name="first_wave", offset=0x02C, access=rw,
+                     meaning="entry of the wave table at which the attention begins"),
         *(RegisterSpec(name=name, offset=0x080 + REGISTER_BYTES * i, access=ro, meaning=meaning)
           for i, (name, meaning) in enumerate(COUNTERS.items())),
-        RegisterSpec(name="wave_row", offset=0x100, access=rw, count=WAVES_MAX,
+        RegisterSpec(name="wave_row", offset=0x100, access=rw, count=WAVES_MAX, memory=True,
                      meaning="first row of the blocks of a wave, in every PIM bank"),
     ]
     return RegisterMap(registers=tuple(registers))
+
+
+def attention_map() -> RegisterMap:
+    """The registers of a base die's attention units: those of a slice without the moves."""
+    moves = ("move", "move_busy", "bad_move")
+    return RegisterMap(registers=tuple(
+        replace(register, fields=tuple(f for f in register.fields if f.name not in moves))
+        for register in register_map().registers
+        if not register.name.startswith("move_") and register.name != "dma_cycles"))
 
 
 def capabilities(spec: SliceSpec) -> int:
@@ -182,3 +134,105 @@ def capabilities(spec: SliceSpec) -> int:
     return register_map()["capabilities"].pack(
         pim_banks=spec.geometry.pim_banks, capacity_banks=spec.geometry.capacity_banks,
         chunks_max=spec.pim.chunks_max, group_max=spec.pim.group_max)
+
+
+def die_map() -> RegisterMap:
+    """The registers of the whole base die: what it is, and its interrupt."""
+    return RegisterMap(registers=(
+        RegisterSpec(name="identifier", offset=0x000, access=Access.RO,
+                     meaning="the letters TSK1"),
+        RegisterSpec(name="channels", offset=0x004, access=Access.RO,
+                     meaning="pseudo-channels of the die"),
+        RegisterSpec(name="scratch", offset=0x008, access=Access.RW,
+                     meaning="for software; the hardware does not look at it"),
+        *interrupt_registers(0x010, INTERRUPTS),
+    ))
+
+
+def interrupt_registers(offset: int, sources: dict[str, str]) -> tuple[RegisterSpec, ...]:
+    """The registers of an interrupt (:func:`hdl.host.register_block.interrupt`), three in a row."""
+    return (
+        RegisterSpec(name="interrupt_status", offset=offset, access=Access.W1C,
+                     meaning="what has happened since it was cleared", fields=flags(sources)),
+        RegisterSpec(name="interrupt_enable", offset=offset + 4, access=Access.RW,
+                     meaning="what raises the interrupt", fields=flags(sources)),
+        RegisterSpec(name="interrupt_test", offset=offset + 8, access=Access.W1S,
+                     meaning="sets bits of the status, for tests of software",
+                     fields=flags(sources)),
+    )
+
+
+def reliability_map() -> RegisterMap:
+    """The registers of a channel's error log, injection and scrubbing."""
+    ro, rw, start = Access.RO, Access.RW, Access.W1S
+    kinds = tuple(ERROR_KINDS)
+    numbered = ", ".join(f"{i} {kind}" for i, kind in enumerate(kinds))
+    return RegisterMap(registers=(
+        RegisterSpec(name="log_level", offset=0x000, access=ro, meaning="records in the log"),
+        RegisterSpec(name="log_lost", offset=0x004, access=ro,
+                     meaning="records that found the log full"),
+        RegisterSpec(name="log_kind", offset=0x008, access=ro, meaning="the oldest record",
+                     fields=(Field(name="kind", low=0, width=8, meaning=numbered),
+                             Field(name="info", low=8, width=8,
+                                   meaning="tag of the request, or 0"))),
+        RegisterSpec(name="log_place", offset=0x00C, access=ro, fields=_place("of the word"),
+                     meaning="where; 0 if the record is of no word"),
+        RegisterSpec(name="log_syndrome", offset=0x010, access=ro,
+                     meaning="syndromes of the four words, 8 bits each"),
+        RegisterSpec(name="log_time", offset=0x014, access=ro,
+                     meaning="clocks since reset, modulo 2^32"),
+        RegisterSpec(name="log_control", offset=0x018, access=start, meaning="of the log",
+                     fields=flags({"pop": "removes the oldest record",
+                                   "clear_counts": "counts and `log_lost` become 0"})),
+        *(RegisterSpec(name=f"count_{kind}", offset=0x020 + REGISTER_BYTES * i, access=ro,
+                       meaning=f"times that {meaning}")
+          for i, (kind, meaning) in enumerate(ERROR_KINDS.items())),
+        RegisterSpec(name="count_scrubbed", offset=0x040, access=ro,
+                     meaning="words that were written back corrected"),
+        RegisterSpec(name="scrub_interval", offset=0x044, access=rw,
+                     meaning="clocks of rest between two words of the background walk; 0: no walk"),
+        RegisterSpec(name="inject_place", offset=0x080, access=rw, fields=_place("to be hit"),
+                     meaning="target of the next injection"),
+        RegisterSpec(name="inject_data", offset=0x084, access=rw, count=8,
+                     meaning="data bits to flip, the lowest first"),
+        RegisterSpec(name="inject_check", offset=0x0A4, access=rw,
+                     meaning="check bits to flip"),
+        RegisterSpec(name="inject_control", offset=0x0A8, access=start, meaning="injects",
+                     fields=flags({"stored": "flips the bits of the stored word",
+                                   "in_flight": "flips them in the next read of the word, once"})),
+        RegisterSpec(name="inject_status", offset=0x0AC, access=ro, meaning="of the injection",
+                     fields=flags({"stored_busy": "the stored word has not been flipped yet",
+                                   "in_flight_armed": "the word has not been read yet"})),
+    ))
+
+
+def space(blocks: dict[str, RegisterMap]) -> RegisterSpace:
+    """Blocks in consecutive windows of 4 KiB, in the order given."""
+    return RegisterSpace(blocks=blocks, windows={name: i for i, name in enumerate(blocks)})
+
+
+DIE_BLOCKS = {"die": die_map}
+"""Blocks that a base die has once, in front of those of its channels."""
+
+CHANNEL_BLOCKS = {"attention": attention_map, "reliability": reliability_map, "dma": dma_map,
+                  "translator": translator_map}
+"""Blocks that every pseudo-channel has; a unit with registers adds its own here."""
+
+
+def base_die_space(channels: int, dma_channels: int = DmaSpec().channels) -> RegisterSpace:
+    """Everything that software sees of a base die; channel c's blocks are named ``unit_c``."""
+    blocks = {name: make() for name, make in DIE_BLOCKS.items()}
+    for channel in range(channels):
+        own = {name: make() for name, make in CHANNEL_BLOCKS.items()} | {
+            "dma": dma_map(dma_channels)}
+        blocks |= {f"{name}_{channel}": block for name, block in own.items()}
+    return space(blocks)
+
+
+__all__ = [
+    "ADDRESS_WIDTH", "BLOCK_WIDTH", "CHANNEL_BLOCKS", "COUNTERS", "DIE_BLOCKS", "ERRORS",
+    "ERROR_KINDS", "IDENTIFIER", "INTERRUPTS", "REGISTER_BYTES", "WAVES_MAX", "Access", "Field",
+    "RegisterMap", "RegisterSpace", "RegisterSpec", "attention_map", "base_die_space",
+    "capabilities", "die_map", "flags", "interrupt_registers", "register_map", "reliability_map",
+    "space",
+]

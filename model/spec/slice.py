@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from model.spec.attention import PimSpec
 from model.spec.errors import SpecError
 from model.spec.geometry import ChannelGeometry
+from model.spec.scheduling import SchedulerSpec
 from model.spec.timing import HBM4_8000, TimingTable
 
 
@@ -20,11 +21,14 @@ class SliceSpec:
         Attention units.
     timing : TimingTable
         Speed grade.
+    scheduler : SchedulerSpec
+        Windows and limits of the channel's scheduler.
     """
 
     geometry: ChannelGeometry = field(default_factory=ChannelGeometry)
     pim: PimSpec = field(default_factory=PimSpec)
     timing: TimingTable = HBM4_8000
+    scheduler: SchedulerSpec = field(default_factory=SchedulerSpec)
 
     def __post_init__(self) -> None:
         # Dot and axpy share the adders of a unit: the last sums of one must have left the tree

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from model.golden.attention import attend, bank_parts
+from model.golden.attention import attend, bank_parts, wave_parts
 from model.golden.floats import DTYPES
 from model.golden.merge import finalize, merge
 from model.spec.attention import PimSpec
@@ -118,14 +118,23 @@ def test_order_of_operations_on_a_case_worked_by_hand():
     assert set(part.o) == {7.0} and set(got.output.ravel().astype(float)) == {1.0}
 
 
-def test_a_bank_that_sat_out_the_last_wave_carries_the_maximum_before_it():
+def test_a_bank_without_a_block_in_the_last_wave_follows_its_maximum():
     k = np.zeros((33, 64))
     k[32, 0] = 5
     q = np.eye(1, 64)
     parts = bank_parts(q, k, np.ones((33, 64)), pim_banks=2, scale=1.0, spec=PimSpec())[0]
-    assert [p.m for p in parts] == [5, 0]
+    assert [p.m for p in parts] == [5, 5]
     assert [float(p.l) for p in parts] == [2.0, 0.0]
-    assert [float(p.o[0]) for p in parts] == [1.5, 16.0]
+    assert [float(p.o[0]) for p in parts] == [1.5, 0.5]
+
+
+def test_blocks_may_lie_in_any_bank_and_wave():
+    q, k, v = case("heavy-tailed", tokens=16 * 5 + 3)
+    want = exact_attention(q, k, v)
+    for waves in ([{3: 0, 1: 4}, {1: 5}, {0: 1, 3: 2, 9: 3}], [{7: n} for n in (5, 0, 3, 1, 4, 2)]):
+        parts = wave_parts(q, k, v, waves=waves, scale=scale_of(128), spec=PimSpec())
+        output = np.stack([finalize(merge(head), BF16) for head in parts])
+        assert relative_error(output, want) <= BOUND
 
 
 def test_an_empty_context_is_refused():
