@@ -4,9 +4,17 @@ from amaranth import signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from model.spec.attention import BLOCK_TOKENS, MacMode, PimSpec, Register
+from model.spec.attention import (
+    BLOCK_TOKENS,
+    REGISTER_SETS,
+    ROW_LATCHES,
+    MacMode,
+    PimSpec,
+    Register,
+)
 from model.spec.formats import FP32
 from model.spec.geometry import BEAT_BYTES
+from model.spec.port import TAG_WIDTH, Status
 from model.spec.slice import SliceSpec
 from model.spec.timing import Command
 
@@ -18,6 +26,7 @@ def request_layout(spec: SliceSpec) -> data.StructLayout:
     """One access of 32 bytes to one bank."""
     g = spec.geometry
     return data.StructLayout({
+        "tag": TAG_WIDTH,                    # returned with the response; any value
         "write": 1,                          # 1: `data` is written; 0: a read
         "bank": g.bank_width,                # bank number, SID included (ChannelGeometry)
         "row": range(g.rows),
@@ -27,22 +36,28 @@ def request_layout(spec: SliceSpec) -> data.StructLayout:
 
 
 def response_layout() -> data.StructLayout:
-    """The answer to one access, in the order of the requests of that port."""
+    """The answer to one access."""
     return data.StructLayout({
+        "tag": TAG_WIDTH,                    # the request's
         "write": 1,                          # echo: the data have reached the array
-        "error": 1,                          # no such bank: nothing was read or written
-        "data": BEAT_WIDTH,                  # what a read returned; 0 for a write
+        "status": Status,
+        "data": BEAT_WIDTH,                  # what a read returned; 0 for a write or without OK
     })
 
 
 class PortSignature(wiring.Signature):
     """A requester's port of the memory channel.
 
+    Requests of one port to the same 32-byte word take effect in the order in which they were
+    accepted; all others in any order. Nothing is promised between ports, except that a write that
+    has been answered is seen by every request that is accepted later.
+
     Members
     -------
     request : ``Out(stream.Signature(request_layout))``
     response : ``In(stream.Signature(response_layout))``
-        One for every request, in order. May be stalled: the channel then stops issuing.
+        One for every request, in any order. May be stalled: the channel then stops issuing for
+        this port.
     """
 
     def __init__(self, spec: SliceSpec) -> None:
@@ -56,12 +71,14 @@ def row_pass_layout(spec: SliceSpec) -> data.StructLayout:
     """One all-bank pass over a row: ACT_ALL, columns 0..last_column by MAC_ALL, PRE_ALL."""
     g = spec.geometry
     return data.StructLayout({
-        "row": range(g.rows),
+        "row": range(g.rows),                # added to what the latch of each bank holds
+        "latch": range(ROW_LATCHES),
         "last_column": range(g.columns),
         "mode": MacMode,
         "start": 1,                          # column 0 is the first of a block's K (or V)
         "spacing": 6,                        # clocks between MAC_ALL; at least 1
         "mask": g.pim_banks,                 # PIM units that take part
+        "set": range(REGISTER_SETS),         # of QUERY and OUTPUT
     })
 
 
@@ -123,8 +140,9 @@ class PimColumnSignature(wiring.Signature):
     -------
     column_valid, column_data : ``Out(1)``, ``Out(256)``
         A column of the open row. Not more often than every ``last_head + 1`` clocks.
-    mode, start : ``Out(MacMode)``, ``Out(1)``
-        With ``column_valid``: what to do with it; first column of a block's K or V.
+    mode, start, set : ``Out(MacMode)``, ``Out(1)``, ``Out(1)``
+        With ``column_valid``: what to do with it; first column of a block's K or V; with which
+        set of QUERY and OUTPUT.
     write_valid, write_register, write_address, write_data : ``Out``
         Register write.
     read_register, read_address : ``Out``
@@ -138,7 +156,7 @@ class PimColumnSignature(wiring.Signature):
     def __init__(self, pim: PimSpec) -> None:
         super().__init__({
             "column_valid": Out(1), "column_data": Out(BEAT_WIDTH),
-            "mode": Out(MacMode), "start": Out(1),
+            "mode": Out(MacMode), "start": Out(1), "set": Out(range(REGISTER_SETS)),
             "write_valid": Out(1), "write_register": Out(Register),
             "write_address": Out(pim.register_address_width), "write_data": Out(BEAT_WIDTH),
             "read_register": Out(Register), "read_address": Out(pim.register_address_width),
@@ -150,7 +168,10 @@ class PimColumnSignature(wiring.Signature):
 def row_command_layout(spec: SliceSpec) -> data.StructLayout:
     """What the row command bus carries in one clock."""
     g = spec.geometry
-    return data.StructLayout({"command": Command, "bank": g.bank_width, "row": range(g.rows)})
+    return data.StructLayout({
+        "command": Command, "bank": g.bank_width, "row": range(g.rows),
+        "latch": range(ROW_LATCHES),         # ACT_ALL: `row` is added to what it holds
+    })
 
 
 def column_command_layout(spec: SliceSpec) -> data.StructLayout:
@@ -161,6 +182,7 @@ def column_command_layout(spec: SliceSpec) -> data.StructLayout:
         "bank": g.bank_width,                # RD, WR
         "column": range(g.columns),          # RD, WR, MAC_ALL
         "mode": MacMode, "start": 1,         # MAC_ALL
+        "set": range(REGISTER_SETS),         # MAC_ALL
         "mask": g.pim_banks,                 # MAC_ALL, REG_WR, REG_RD
         "register": Register,                # REG_WR, REG_RD
         "address": spec.pim.register_address_width,
@@ -195,6 +217,8 @@ def score_layout(pim: PimSpec) -> data.StructLayout:
         "count": range(pim.SCORES_PER_BEAT + 1),     # valid tokens, from the first lane on
         "last": 1,                                   # last beat of this wave and head
         "last_head": 1,                              # of the last head: the wave is complete
+        "first_wave": 1,                             # of an attention
+        "set": range(REGISTER_SETS),                 # of the softmax state
     })
 
 
@@ -213,7 +237,6 @@ class SoftmaxState(data.StructLayout):
     def __init__(self) -> None:
         super().__init__({
             "m": signed(16),            # running maximum
-            "m_before": signed(16),     # the maximum before the last wave
             "l": FP32.width,            # running sum
         })
 

@@ -6,16 +6,14 @@ from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hdl.attention_sequencer import AttentionSequencer
-from hdl.axi_lite import AxiLiteSignature
-from hdl.channel import Channel
-from hdl.counters import EVENTS, Counters
-from hdl.dma import Dma
+from hdl.attention.attention_units import attention_units
+from hdl.dma.register_move import Dma
+from hdl.dram.channel import Channel
+from hdl.host.axi_lite import AxiLiteSignature
+from hdl.host.counters import EVENTS, Counters
+from hdl.host.registers import Registers
 from hdl.layouts import BEAT_WIDTH, CommandSignature, PortSignature, result_layout
-from hdl.merge import Merge
-from hdl.pim_bank import PimBank
-from hdl.registers import Registers
-from hdl.softmax import Softmax
+from hdl.pim.pim_bank import PimBank
 from model.spec.registers import ADDRESS_WIDTH
 from model.spec.slice import SliceSpec
 
@@ -72,28 +70,17 @@ class Slice(wiring.Component):
         m.submodules.counters = counters = Counters()
         m.submodules.channel = channel = Channel(spec, pim_unit=PimBank)
         m.submodules.dma = dma = Dma(spec)
-        m.submodules.sequencer = sequencer = AttentionSequencer(spec)
-        m.submodules.softmax = softmax = Softmax(spec.pim)
-        m.submodules.merge = merge = Merge(spec.pim)
+        sequencer, softmax = attention_units(m, spec, channel, registers, flipped(self.result))
 
         connect(m, registers.bus, flipped(self.bus))
-        connect(m, channel.host, flipped(self.host))
+        connect(m, channel.port("gpu"), flipped(self.host))
         connect(m, sequencer.query, flipped(self.query))
-        connect(m, merge.result, flipped(self.result))
         connect(m, flipped(self.commands), channel.commands)
-        connect(m, channel.dma, dma.port)
-        connect(m, channel.pim, sequencer.pim)
-        connect(m, softmax.score, sequencer.score)
-        connect(m, softmax.rescale, sequencer.rescale)
-        connect(m, softmax.weight, sequencer.weight)
-        connect(m, merge.part, sequencer.part)
-
-        for unit in (channel, softmax, merge):
-            m.d.comb += unit.shape.eq(sequencer.shape)
+        connect(m, channel.port("dma"), dma.port)
         m.d.comb += [
             self.attend_busy.eq(sequencer.busy), self.move_busy.eq(dma.busy),
             registers.attend_busy.eq(sequencer.busy), registers.move_busy.eq(dma.busy),
-            registers.wave.eq(sequencer.wave), sequencer.wave_row.eq(registers.wave_row),
+            registers.wave.eq(sequencer.entry), sequencer.wave_row.eq(registers.wave_row),
             registers.counters.eq(counters.values),
             registers.errors.bad_attention.eq(sequencer.refused),
             registers.errors.bad_move.eq(dma.bad),
@@ -101,14 +88,6 @@ class Slice(wiring.Component):
             registers.errors.device.eq(channel.error),
 
             sequencer.start.eq(registers.start_attend),
-            sequencer.request.context.eq(registers.context),
-            sequencer.request.last_chunk.eq(registers.shape.last_chunk),
-            sequencer.request.last_head.eq(registers.shape.last_head),
-            sequencer.request.partial.eq(registers.shape.partial),
-            sequencer.state.eq(softmax.state), sequencer.softmax_busy.eq(softmax.busy),
-            sequencer.head_done.eq(self.result.valid & self.result.ready & self.result.p.last),
-            softmax.begin.eq(sequencer.begin), softmax.scale.eq(registers.scale),
-            merge.partial.eq(sequencer.partial),
 
             dma.start.eq(registers.start_move),
             dma.request.source.row.eq(registers.move_source.row),

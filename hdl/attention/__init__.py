@@ -1,0 +1,1 @@
+"""Attention on the base die: sequencer, softmax and merge."""

@@ -1,0 +1,259 @@
+"""From attentions that software asks for to a stream of waves."""
+
+from amaranth import Array, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from hdl.attention.wave import wave_layout
+from hdl.layouts import AttentionShape
+from model.spec.attention import BLOCK_TOKENS, REGISTER_SETS, KvLayout
+from model.spec.formats import FP32
+from model.spec.registers import WAVES_MAX
+from model.spec.slice import SliceSpec
+
+REQUESTS = 4
+"""Attentions that wait; further ones are refused."""
+
+OPEN_MAX = REGISTER_SETS + 1
+"""Attentions under way: one in each register set, and one whose outputs are being merged."""
+
+
+class AttentionRequest(data.StructLayout):
+    """An attention as software describes it; any value may be given."""
+
+    def __init__(self) -> None:
+        super().__init__({
+            "context": 32,           # tokens
+            "first_wave": 16,        # entry of the wave table
+            "last_chunk": 8,         # head size / 16 - 1
+            "last_head": 8,          # query heads - 1
+            "partial": 1,            # the result is (m, l, o), not normalised
+            "scale": FP32.width,     # log2(e) / sqrt(head size)
+        })
+
+
+def wave_tokens(spec: SliceSpec) -> int:
+    """Tokens of a full wave: one block in every PIM bank."""
+    return BLOCK_TOKENS * spec.geometry.pim_banks
+
+
+def context_range(spec: SliceSpec) -> range:
+    """Contexts that the wave table can hold, and 0."""
+    return range(WAVES_MAX * wave_tokens(spec) + 1)
+
+
+class WaveWalk(wiring.Component):
+    """Walks the waves of an attention; an entry of the wave table is known a clock after a step.
+
+    Parameters
+    ----------
+    spec : SliceSpec
+
+    Members
+    -------
+    load, context, first_wave : ``In``
+        Goes to the first wave of an attention to so many tokens.
+    advance : ``In(1)``
+        Goes to the next wave.
+    entry : ``Out``
+        Number of its entry in the wave table.
+    tokens : ``Out``
+        Tokens from the first one of this wave to the end of the context.
+    first, last : ``Out(1)``
+        It is the first, the last wave.
+    """
+
+    load: Signal
+    context: Signal
+    first_wave: Signal
+    advance: Signal
+    entry: Signal
+    tokens: Signal
+    first: Signal
+    last: Signal
+
+    def __init__(self, spec: SliceSpec) -> None:
+        self._spec = spec
+        super().__init__({
+            "load": In(1), "context": In(context_range(spec)), "first_wave": In(range(WAVES_MAX)),
+            "advance": In(1),
+            "entry": Out(range(WAVES_MAX)), "tokens": Out(context_range(spec)),
+            "first": Out(1), "last": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        full = wave_tokens(self._spec)
+        m.d.comb += self.last.eq(self.tokens <= full)
+        with m.If(self.load):
+            m.d.sync += [self.entry.eq(self.first_wave), self.tokens.eq(self.context),
+                         self.first.eq(1)]
+        with m.Elif(self.advance):
+            m.d.sync += [self.entry.eq(self.entry + 1), self.first.eq(0),
+                         self.tokens.eq((self.tokens - full)[:len(self.tokens)])]
+        return m
+
+
+class WaveSource(wiring.Component):
+    """Checks attentions one after another and hands out their waves; holds ``REQUESTS`` of them.
+
+    An attention is checked to the end before its first wave leaves, two clocks a wave, while those
+    before it are under way. It begins when a register set is free, and if its shape, scale or kind
+    differs from theirs, when they are done. Then a wave leaves every third clock.
+
+    Refused: context 0, waves beyond the end of the wave table, a head size or group that was not
+    built, a wave whose blocks would lie beyond the last row, a request too many.
+
+    Parameters
+    ----------
+    spec : SliceSpec
+
+    Members
+    -------
+    start, request : ``In``
+        Asks for an attention.
+    refused : ``Out(1)``
+        For one clock: one is refused; nothing was read for it.
+    entry : ``Out``, wave_row : ``In``
+        Read port of the wave table: the entry one clock after its number.
+    queries : ``Out(stream.Signature(1))``
+        An attention begins; the register set of its queries.
+    o : ``Out(stream.Signature(wave_layout(spec)))``
+        Its waves.
+    shape, partial, scale : ``Out``
+        What all attentions under way have in common.
+    read_out, done : ``In(1)``
+        For one clock: the outputs of the oldest attention have been read; its result has left.
+    busy : ``Out(1)``
+        Attentions wait or are under way.
+    """
+
+    start: Signal
+    request: data.View
+    refused: Signal
+    entry: Signal
+    wave_row: Signal
+    queries: stream.Interface
+    o: stream.Interface
+    shape: data.View
+    partial: Signal
+    scale: Signal
+    read_out: Signal
+    done: Signal
+    busy: Signal
+
+    def __init__(self, spec: SliceSpec) -> None:
+        self._spec = spec
+        super().__init__({
+            "start": In(1), "request": In(AttentionRequest()), "refused": Out(1),
+            "entry": Out(range(WAVES_MAX)), "wave_row": In(range(spec.geometry.rows)),
+            "queries": Out(stream.Signature(1)),
+            "o": Out(stream.Signature(wave_layout(spec))),
+            "shape": Out(AttentionShape(spec.pim)), "partial": Out(1), "scale": Out(FP32.width),
+            "read_out": In(1), "done": In(1), "busy": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.waiting = waiting = SyncFIFO(width=AttentionRequest().size, depth=REQUESTS)
+        m.submodules.walk = walk = WaveWalk(self._spec)
+        request = data.View(AttentionRequest(), waiting.r_data)
+        admit, finished, bad = Signal(), Signal(), Signal()
+        idle = Signal()
+        may_begin, under_way = self._under_way(m, request, admit)
+        m.d.comb += [
+            waiting.w_data.eq(self.request), waiting.w_en.eq(self.start),
+            waiting.r_en.eq(finished | bad),
+            self.refused.eq(bad | (self.start & ~waiting.w_rdy)),
+            walk.context.eq(request.context[:len(walk.context)]),
+            walk.first_wave.eq(request.first_wave[:len(walk.first_wave)]),
+            self.entry.eq(walk.entry),
+            self.busy.eq(waiting.r_rdy | ~idle | under_way),
+        ]
+        possible, fits = self._check(request)
+        with m.FSM() as fsm:
+            m.d.comb += idle.eq(fsm.ongoing("IDLE"))
+            with m.State("IDLE"):
+                m.d.comb += [walk.load.eq(1), bad.eq(waiting.r_rdy & ~possible)]
+                with m.If(waiting.r_rdy & possible):
+                    m.next = "LOOK"
+            with m.State("LOOK"):
+                m.next = "CHECK"
+            with m.State("CHECK"):
+                m.d.comb += [walk.advance.eq(1), bad.eq(~fits)]
+                m.next = "LOOK"
+                with m.If(~fits):
+                    m.next = "IDLE"
+                with m.Elif(walk.last):
+                    m.next = "BEGIN"
+            with m.State("BEGIN"):
+                m.d.comb += [walk.load.eq(1), admit.eq(may_begin)]
+                with m.If(admit):
+                    m.next = "FETCH"
+            with m.State("FETCH"):
+                m.next = "HAND_OUT"
+            with m.State("HAND_OUT"):
+                m.d.comb += self.o.valid.eq(1)
+                with m.If(self.o.ready):
+                    m.d.comb += [walk.advance.eq(1), finished.eq(walk.last)]
+                    m.next = "FETCH"
+                    with m.If(walk.last):
+                        m.next = "IDLE"
+        self._wave(m, walk)
+        return m
+
+    def _check(self, request: data.View) -> tuple[Value, Value]:
+        """Whether an attention is possible at all, and whether the wave at hand fits its bank."""
+        spec = self._spec
+        smallest, full = KvLayout.SMALLEST_CHUNKS, wave_tokens(spec)
+        # In units of a token, so that nothing is divided.
+        end = request.context + request.first_wave * full
+        possible = ((request.context != 0) & (end <= WAVES_MAX * full)
+                    & (request.last_chunk >= smallest - 1)
+                    & (request.last_chunk < spec.pim.chunks_max)
+                    & (request.last_head < spec.pim.group_max))
+        block_rows = Array(2 * KvLayout.rows_for(BLOCK_TOKENS * n, spec.geometry.columns)
+                           for n in range(1, spec.pim.chunks_max + 1))
+        return possible, self.wave_row + block_rows[request.last_chunk] <= spec.geometry.rows
+
+    def _under_way(self, m: Module, request: data.View, admit: Signal) -> tuple[Value, Value]:
+        """Keeps count of attentions; whether the next may begin, whether any is under way."""
+        sets, opened = Signal(range(REGISTER_SETS + 1)), Signal(range(OPEN_MAX + 1))
+        next_set = Signal()
+        m.d.sync += [
+            sets.eq((sets + admit - self.read_out)[:len(sets)]),
+            opened.eq((opened + admit - self.done)[:len(opened)]),
+        ]
+        m.submodules.begun = begun = SyncFIFO(width=1, depth=REGISTER_SETS)
+        m.d.comb += [
+            self.o.p.set.eq(~next_set),             # it has changed when the waves leave
+            begun.w_data.eq(next_set), begun.w_en.eq(admit),
+            self.queries.payload.eq(begun.r_data), self.queries.valid.eq(begun.r_rdy),
+            begun.r_en.eq(self.queries.ready),
+        ]
+        same = ((request.last_chunk == self.shape.last_chunk)
+                & (request.last_head == self.shape.last_head)
+                & (request.partial == self.partial) & (request.scale == self.scale))
+        with m.If(admit):
+            m.d.sync += [
+                next_set.eq(~next_set),
+                self.shape.last_chunk.eq(request.last_chunk[:len(self.shape.last_chunk)]),
+                self.shape.last_head.eq(request.last_head[:len(self.shape.last_head)]),
+                self.partial.eq(request.partial), self.scale.eq(request.scale),
+            ]
+        free = (sets != REGISTER_SETS) & (opened != OPEN_MAX)
+        return free & (same | (opened == 0)), opened != 0
+
+    def _wave(self, m: Module, walk: WaveWalk) -> None:
+        wave = self.o.p
+        m.d.comb += [wave.uniform.eq(1), wave.first.eq(walk.first), wave.last.eq(walk.last)]
+        for bank in range(self._spec.geometry.pim_banks):
+            before = BLOCK_TOKENS * bank
+            m.d.comb += [
+                wave.rows[bank].eq(self.wave_row),
+                wave.tokens[bank].eq(Mux(
+                    walk.tokens >= before + BLOCK_TOKENS, BLOCK_TOKENS,
+                    Mux(walk.tokens > before,
+                        (walk.tokens - before)[:len(wave.tokens[bank])], 0))),
+            ]

@@ -1,0 +1,102 @@
+"""Sorts the answers of the memory port."""
+
+from typing import Any
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.dma.lanes import Lanes, chosen
+from hdl.dma.layouts import (
+    BEAT_BITS,
+    FETCH_LANE,
+    FETCH_TAG,
+    FETCHED,
+    PLACE_LAYOUT,
+    READ_TAG,
+    WRITE_TAG,
+    JobEvents,
+)
+from hdl.dma.region import software_place
+from hdl.layouts import BEAT_WIDTH, response_layout
+from model.spec.dma import DmaSpec, Result
+from model.spec.port import Status
+
+
+class Answers(wiring.Component):
+    """Takes every answer at once and says whose it is; no latency.
+
+    Parameters
+    ----------
+    dma : DmaSpec
+    reads : Lanes
+        What the lanes of reads hold.
+
+    Members
+    -------
+    response : ``In(stream.Signature(response_layout()))``
+        From the port.
+    events : ``Out(JobEvents())``
+        Of these: acknowledgements, records and faults. The place of a refused write is unknown.
+    fetched : ``Out(FETCHED)``
+        A descriptor or part of a list.
+    lane_valid, lane : ``Out``
+        A beat of this lane is here,
+    store, store_at, content : ``Out``
+        ... and is kept.
+    """
+
+    response: stream.Interface
+    events: Any
+    fetched: data.View
+    lane_valid: Signal
+    lane: Signal
+    store: Signal
+    store_at: Signal
+    content: Signal
+
+    def __init__(self, dma: DmaSpec, reads: Lanes) -> None:
+        self._reads = reads
+        super().__init__({
+            "response": In(stream.Signature(response_layout())),
+            "events": Out(JobEvents()), "fetched": Out(FETCHED),
+            "lane_valid": Out(1), "lane": Out(BEAT_BITS),
+            "store": Out(1), "store_at": Out(range(dma.buffer_beats)),
+            "content": Out(BEAT_WIDTH),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        p = self.response.p
+        read, fetch, write = (data.View(layout, p.tag)
+                              for layout in (READ_TAG, FETCH_TAG, WRITE_TAG))
+        lanes = self._reads.contents()
+        content = chosen(m, Cat(read.lane == i for i in range(len(lanes))), lanes, "lane_content")
+        place = Signal(PLACE_LAYOUT)
+        fetches = read.lane == FETCH_LANE
+        ok = Signal()
+        valid = self.response.valid
+        events = self.events
+        m.d.comb += [
+            self.response.ready.eq(1),
+            ok.eq(p.status == Status.OK),
+            self.lane_valid.eq(valid & ~p.write & ~fetches), self.lane.eq(read.lane),
+            self.store.eq(self.lane_valid & ok), self.content.eq(p.data),
+            self.store_at.eq(Cat(read.beat, content.slot)),
+            self.fetched.valid.eq(valid & ~p.write & fetches),
+            self.fetched.kind.eq(fetch.kind), self.fetched.channel.eq(fetch.channel),
+            self.fetched.ok.eq(ok), self.fetched.data.eq(p.data),
+            events.acked_valid.eq(valid & p.write & ~write.record), events.acked.eq(write.job),
+            events.recorded_valid.eq(valid & p.write & write.record),
+            events.recorded.eq(write.job), events.recorded_ok.eq(ok),
+            events.fault_valid.eq((self.lane_valid | events.acked_valid) & ~ok),
+            events.fault_job.eq(Mux(p.write, write.job.as_value(), content.job.as_value())),
+            events.fault.eq(Mux(p.write, Result.WRITE_FAULT, Result.READ_FAULT)),
+            events.fault_status.eq(p.status),
+            place.eq(software_place(content.spot)),
+            events.fault_place.eq(Mux(p.write, 0, place.as_value())),
+        ]
+        with m.If(~p.write):
+            m.d.comb += events.fault_place.column.eq(
+                (place.column + read.beat)[:len(place.column)])
+        return m

@@ -1,0 +1,1 @@
+"""The memory channel of one pseudo-channel: its controller and its banks."""

@@ -1,0 +1,1 @@
+"""What software sees: AXI4-Lite registers and counters."""

@@ -1,0 +1,88 @@
+"""How the registers of DMA engine and translator reach these units."""
+
+from typing import Any
+
+from amaranth import Cat, Module, Mux, Signal, Value
+
+from hdl.host.axi_lite import DATA_WIDTH
+from hdl.layouts import BEAT_WIDTH
+from model.spec.dma import SETTINGS
+from model.spec.secded import BEAT_CHECK_BITS
+from model.spec.translation import BLOCK_ID_WIDTHS, COUNTERS, TABLES_WIDTHS
+from model.spec.unit_registers import HIGH_NAMES, LOW_NAMES, SETUP
+
+
+def connect_dma(m: Module, block: Any, engine: Any) -> None:
+    """Connects the registers of :func:`model.spec.unit_registers.dma_map` to a DMA engine.
+
+    Parameters
+    ----------
+    m : Module
+    block : RegisterBlock
+    engine : DmaEngine
+    """
+    channels = range(engine.dma.channels)
+    rung = [getattr(block, f"doorbell_{i}_rung") for i in channels]
+    corrected = Signal(DATA_WIDTH, name="buffer_corrected")
+    m.d.sync += corrected.eq(corrected + engine.corrected)
+    m.d.comb += [
+        *(getattr(engine, name).eq(Value.cast(getattr(block, name))[:len(channels)])
+          for name in ("abort", "resume", "clear")),
+        Value.cast(block.pending).eq(engine.pending),
+        *(engine.coalescing[name].eq(block.coalescing[name]) for name in ("count", "timeout")),
+        block.corrected.eq(corrected),
+        engine.inject.eq(Value.cast(block.buffer_flips)[:BEAT_WIDTH + BEAT_CHECK_BITS]),
+        engine.doorbell.eq(Cat(rung)),
+    ]
+    tail: Value = block.doorbell_0.tail
+    for i in channels:
+        settings, status = getattr(engine, f"settings_{i}"), getattr(engine, f"status_{i}")
+        if i:
+            tail = Mux(rung[i], getattr(block, f"doorbell_{i}").tail, tail)
+        for name in SETTINGS:
+            if name in ("ring", "records"):
+                m.d.comb += settings[name].eq(Value.cast(getattr(block, f"{name}_{i}")))
+            else:
+                register = getattr(block, f"{'setup' if name in SETUP else 'share'}_{i}")
+                m.d.comb += settings[name].eq(register[name])
+        shown = getattr(block, f"status_{i}")
+        m.d.comb += [shown[name].eq(status[name]) for name in (
+            "busy", "stopped", "bad_doorbell", "lost_record", "head")]
+    m.d.comb += engine.tail.eq(tail)
+
+
+def connect_translator(m: Module, block: Any, translator: Any) -> None:
+    """Connects the registers of :func:`model.spec.unit_registers.translator_map` to a translator.
+
+    Parameters
+    ----------
+    m : Module
+    block : RegisterBlock
+    translator : Translator
+    """
+    forget, fault, touched = translator.invalidate, translator.fault, translator.touched
+    with m.If(block.invalidate_rung):
+        m.d.sync += forget.valid.eq(1)
+    with m.Elif(forget.ready):
+        m.d.sync += forget.valid.eq(0)
+    m.d.comb += [
+        *(translator.tables[name].eq(getattr(block, name).value) for name in TABLES_WIDTHS),
+        forget.p.scope.eq(block.invalidate.scope),
+        *(forget.p.id[name].eq((block.block_low if name in LOW_NAMES else block.block_high)[name])
+          for name in BLOCK_ID_WIDTHS),
+        block.status.invalidating.eq(forget.valid),
+        block.status.fault.eq(fault.valid), block.status.touched.eq(touched.valid),
+        fault.ready.eq(block.take.fault), touched.ready.eq(block.take.touched),
+        *(getattr(block, name).eq(translator.counters[name]) for name in COUNTERS),
+    ]
+    with m.If(fault.valid):
+        m.d.comb += [*(block.fault_kind[name].eq(fault.p[name]) for name in (
+                         "cause", "commit", "tier", "access", "requester", "tag")),
+                     *_shows(block.fault_low, block.fault_high, fault.p.id)]
+    with m.If(touched.valid):
+        m.d.comb += _shows(block.touched_low, block.touched_high, touched.payload)
+
+
+def _shows(low: Any, high: Any, block_id: Any) -> list[Any]:
+    return [*(low[name].eq(block_id[name]) for name in LOW_NAMES),
+            *(high[name].eq(block_id[name]) for name in HIGH_NAMES)]

@@ -1,0 +1,1 @@
+"""The multiply-accumulate unit beside a PIM bank."""

@@ -1,0 +1,116 @@
+"""A pseudo-channel of a base die: memory, attention units, and the host's port to it."""
+
+from typing import Any
+
+from amaranth import Cat, Module, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from hdl.attention.attention_units import attention_units
+from hdl.dma.stream_path import HOST_IN, HOST_OUT
+from hdl.host.axi import AxiSignature
+from hdl.host.axi_lite import AccessSignature
+from hdl.host.axi_memory import AxiMemory
+from hdl.host.counters import EVENTS, Counters
+from hdl.host.register_block import RegisterBlock
+from hdl.layouts import BEAT_WIDTH, CommandSignature, result_layout
+from hdl.memory_controller import MemoryController
+from model.spec.base_die import BaseDieSpec
+from model.spec.register_map import BLOCK_WIDTH
+from model.spec.registers import CHANNEL_BLOCKS, COUNTERS, IDENTIFIER, attention_map, capabilities
+
+
+class PseudoChannel(wiring.Component):
+    """Memory controller, attention units and AXI4 port of a pseudo-channel; only connections.
+
+    Parameters
+    ----------
+    spec : BaseDieSpec
+
+    Members
+    -------
+    attention, reliability, dma, translator : ``In(AccessSignature(BLOCK_WIDTH))``
+        Registers, a port for each of ``CHANNEL_BLOCKS``.
+    axi : ``In(AxiSignature)``
+        Reads and writes of the GPU (:class:`~hdl.host.axi_memory.AxiMemory`).
+    query, result : ``In(stream)``, ``Out(stream)``
+        Of attentions, as in :class:`~hdl.slice.Slice`.
+    host_in, host_out : ``In(stream)``, ``Out(stream)``
+        The host's side of moves.
+    number : ``In(8)``
+        Of this pseudo-channel in the stack.
+    attended, moved, refused, erred : ``Out(1)``
+        What the die's interrupt is made from, in the order of ``INTERRUPTS``.
+    commands : ``Out(CommandSignature)``
+        The DRAM command buses, for observers.
+    """
+
+    attention: Any
+    axi: Any
+    query: stream.Interface
+    result: stream.Interface
+    host_in: stream.Interface
+    host_out: stream.Interface
+    number: Signal
+    attended: Signal
+    moved: Signal
+    refused: Signal
+    erred: Signal
+    commands: Any
+
+    def __init__(self, spec: BaseDieSpec) -> None:
+        self.spec = spec
+        super().__init__({
+            **{name: In(AccessSignature(BLOCK_WIDTH)) for name in CHANNEL_BLOCKS},
+            "axi": In(AxiSignature(spec.axi_address_width, spec.axi_id_width)),
+            "query": In(stream.Signature(BEAT_WIDTH)),
+            "result": Out(stream.Signature(result_layout())),
+            "host_in": In(stream.Signature(HOST_IN)), "host_out": Out(stream.Signature(HOST_OUT)),
+            "number": In(8),
+            **{name: Out(1) for name in ("attended", "moved", "refused", "erred")},
+            "commands": Out(CommandSignature(spec.channel)),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.memory = memory = MemoryController(self.spec)
+        m.submodules.gpu = gpu = AxiMemory(
+            self.spec.channel, id_width=self.spec.axi_id_width)
+        block: Any = RegisterBlock(
+            attention_map(), limits={"wave_row": self.spec.channel.geometry.rows})
+        m.submodules.attention_registers = block
+        connect(m, flipped(self.axi), gpu.axi)
+        connect(m, gpu.port, memory.gpu)
+        connect(m, flipped(self.attention), block.access)
+        for name in ("reliability", "dma", "translator", "host_in"):
+            connect(m, flipped(getattr(self, name)), getattr(memory, name))
+        connect(m, memory.host_out, flipped(self.host_out))
+        connect(m, memory.commands, flipped(self.commands))
+        m.d.comb += [memory.number.eq(self.number), self.moved.eq(memory.moved),
+                     self.refused.eq(memory.refused), self.erred.eq(memory.erred)]
+        self._attend(m, memory, block)
+        return m
+
+    def _attend(self, m: Module, memory: Any, block: Any) -> None:
+        sequencer, softmax = attention_units(
+            m, self.spec.channel, memory, block, flipped(self.result))
+        m.submodules.counters = counters = Counters()
+        connect(m, flipped(self.query), sequencer.query)
+        was_busy = Signal()
+        m.d.sync += was_busy.eq(sequencer.busy)
+        m.d.comb += [
+            sequencer.start.eq(block.control.attend),
+            self.attended.eq(was_busy & ~sequencer.busy | sequencer.refused),
+            block.identifier.eq(IDENTIFIER),
+            Value.cast(block.capabilities).eq(capabilities(self.spec.channel)),
+            block.status.attend_busy.eq(sequencer.busy),
+            Value.cast(block.error_set).eq(Cat(
+                sequencer.refused, 0, softmax.nan, memory.device_error)),
+            block.wave_row_index.eq(sequencer.entry),
+            sequencer.wave_row.eq(block.wave_row[:len(sequencer.wave_row)]),
+            counters.start_attend.eq(block.control.attend),
+            counters.attend_busy.eq(sequencer.busy),
+            *(counters.events[name].eq(getattr(memory.counters, name)) for name in EVENTS),
+            *(getattr(block, name).eq(counters.values[name]) for name in COUNTERS
+              if name != "dma_cycles"),
+        ]

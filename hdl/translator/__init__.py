@@ -1,0 +1,1 @@
+"""The layered address translator: KV block -> chunk -> place in the stack."""
