@@ -17,6 +17,7 @@ import msgspec
 
 from model.spec.attention import BLOCK_TOKENS, KvLayout
 from model.spec.errors import UserError
+from model.spec.mx import element_format
 from model.spec.timing import TIMING_PRESETS
 
 COMPLETE_PIM_BANKS = 16
@@ -77,12 +78,37 @@ class MergeRow(_Row, frozen=True, tag="merge", kw_only=True):
     group: int = 1
 
 
+class DmaMoveRow(_Row, frozen=True, tag="dma_move", kw_only=True):
+    """One KV block of one head, moved by descriptor; ``format`` is that on the capacity side."""
+
+    direction: Direction
+    format: str
+    bytes: int
+    pim_banks: int = COMPLETE_PIM_BANKS
+
+
+class QuantiseRow(_Row, frozen=True, tag="quantise", kw_only=True):
+    """One KV block of one head through the quantiser."""
+
+    format: str
+
+
+class TranslateRow(_Row, frozen=True, tag="translate", kw_only=True):
+    """One translation; ``outcome`` says what it met, such as ``"hit"`` or ``"walk"``."""
+
+    outcome: str = "hit"
+    head_size: int = 1
+
+
+AnyRow = AttendRow | MigrateRow | MergeRow | DmaMoveRow | QuantiseRow | TranslateRow
+
+
 class CycleFile(msgspec.Struct, frozen=True):
     """The whole file."""
 
     schema: int
     provenance: Provenance
-    rows: tuple[AttendRow | MigrateRow | MergeRow, ...]
+    rows: tuple[AnyRow, ...]
 
 
 @dataclass(frozen=True)
@@ -139,6 +165,8 @@ class CycleTable:
     ----------
     timing : TimingTable
         Preset that the hardware was simulated with.
+    translations : dict
+        Clocks of a translation, by what it met; empty if none was simulated.
     """
 
     def __init__(self, file: CycleFile, path: Path, sha256: str) -> None:
@@ -147,8 +175,19 @@ class CycleTable:
         attend: dict[tuple[str, int, int], dict[int, AttendRow]] = defaultdict(dict)
         merge: dict[tuple[int, int], dict[int, MergeRow]] = defaultdict(dict)
         self._migrate: dict[tuple[str, int, str], MigrateRow] = {}
+        self._moves: dict[tuple[str, int, str], DmaMoveRow] = {}
+        self.translations: dict[str, int] = {}
         for row in file.rows:
-            if isinstance(row, MergeRow):
+            if isinstance(row, TranslateRow):
+                self.translations[row.outcome] = max(
+                    row.cycles, self.translations.get(row.outcome, 0))
+            elif isinstance(row, QuantiseRow):
+                continue        # the quantiser works within a move, whose row counts it
+            elif isinstance(row, DmaMoveRow):
+                if (row.pim_banks == COMPLETE_PIM_BANKS
+                        and row.bytes == KvLayout(head_size=row.head_size).block_bytes):
+                    self._put(self._moves, (row.format, row.head_size, row.direction), row)
+            elif isinstance(row, MergeRow):
                 # The merge unit takes parts one after the other; the first is only copied.
                 self._put(merge[row.head_size, row.group], row.parts - 1, row)
             elif row.pim_banks != COMPLETE_PIM_BANKS:
@@ -203,6 +242,17 @@ class CycleTable:
                                 f"{head_size}, {size} bytes")
         return row
 
+    def move(self, head_size: int, direction: Direction) -> int:
+        """Cycles of one plain KV block of one head: by descriptor if that was measured."""
+        row = self._moves.get(("bf16", head_size, direction))
+        return row.cycles if row else self.migrate(head_size, direction).cycles
+
+    def quantised_move(self, head_size: int, direction: Direction, kv_format: str) -> int | None:
+        """The same with ``kv_format`` on the capacity side; None if it was not measured."""
+        names = {element_format(kv_format).name, kv_format}
+        rows = [self._moves.get((name, head_size, direction)) for name in sorted(names)]
+        return next((row.cycles for row in rows if row), None)
+
     def _missing(self, what: str) -> UserError:
         return UserError(f"{self.path}: rows: expected {what}, not a table without; {REMEDY}")
 
@@ -240,7 +290,7 @@ def load_cycle_table(path: Path) -> CycleTable:
     return CycleTable(file, path, hashlib.sha256(data).hexdigest())
 
 
-def _check_row(path: Path, index: int, row: AttendRow | MigrateRow | MergeRow) -> None:
+def _check_row(path: Path, index: int, row: AnyRow) -> None:
     where = f"{path}: rows[{index}]"
     sizes = [name for name in ("cycles", "head_size", "group", "context", "pim_banks", "bytes")
              if hasattr(row, name)]

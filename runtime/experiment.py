@@ -1,22 +1,17 @@
 """One workload on several systems, and the record of it."""
 
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
 from model.spec.errors import UserError
 from model.spec.timing import TimingTable
 from runtime.cycle_table import REMEDY, CycleTable
-from runtime.engine import Engine
-from runtime.gpu import H100
 from runtime.metrics import summarise
 from runtime.models import TransformerModel
-from runtime.serving import EngineConfig, check_fits
+from runtime.serving import Engine, EngineConfig, check_fits
 from runtime.systems import (
     Infeasible,
     System,
@@ -25,6 +20,7 @@ from runtime.systems import (
     build_tiers,
     least_cards,
 )
+from runtime.systems.gpu import H100, GpuSpec
 from runtime.workload import Workload
 
 
@@ -41,6 +37,7 @@ class Plan:
     cards : int
         Cards of every system.
     engine : EngineConfig
+    gpu : GpuSpec
     """
 
     workload: Workload
@@ -49,6 +46,7 @@ class Plan:
     timing: TimingTable
     cards: int
     engine: EngineConfig
+    gpu: GpuSpec = H100
 
     def __post_init__(self) -> None:
         for spec in self.systems:
@@ -84,7 +82,7 @@ class Experiment:
         for spec in self.plan.systems:
             try:
                 built[spec.name] = build_system(spec, self.plan.model, self.plan.timing, self.table,
-                                                cards=self.plan.cards)
+                                                cards=self.plan.cards, gpu=self.plan.gpu)
             except Infeasible as reason:
                 built[spec.name] = reason
         engines = {name: Engine(system, self.plan.workload, self.plan.engine)
@@ -116,7 +114,7 @@ class Experiment:
             "preset": plan.timing.name, "timing_source": plan.timing.source,
             "cards": plan.cards,
             "least_cards": least_cards(plan.systems, plan.model, plan.timing),
-            "gpu": H100.name, "engine": plan.engine.as_dict(),
+            "gpu": plan.gpu.name, "engine": plan.engine.as_dict(),
             "cycles": {"path": str(self.table.path), "sha256": self.table.sha256,
                        **msgspec.to_builtins(self.table.provenance)},
         }
@@ -132,24 +130,3 @@ class Experiment:
                 "intercept": float(line.intercept), "slope": float(line.slope),
                 "largest_deviation": line.largest_deviation}
         return record
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file so that it is there in whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def encode(record: dict[str, object]) -> bytes:
-    """The record as indented JSON; the same record gives the same bytes."""
-    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
-

@@ -7,24 +7,24 @@ import numpy as np
 from runtime.energy import energy_joules
 from runtime.serving import EngineResult, Served
 from runtime.systems import System
+from runtime.systems.routes import RESOURCES
 from runtime.workload import PS_PER_MS, PS_PER_SECOND
 
 CDF_POINTS = tuple(range(0, 101))
 
 
-def percentile(values: Sequence[int], percent: float) -> int:
-    """Nearest-rank percentile: a value that occurred. ``values`` must not be empty."""
-    return int(np.percentile(np.asarray(values, dtype=np.int64), percent, method="inverted_cdf"))
+def percentiles(values: Sequence[int], percents: Sequence[float]) -> list[int]:
+    """Nearest-rank percentiles: values that occurred. ``values`` must not be empty."""
+    return [int(v) for v in np.percentile(np.asarray(values, dtype=np.int64), percents,
+                                          method="inverted_cdf")]
 
 
 def _distribution(values: Sequence[int]) -> dict[str, object] | None:
     if not values:
         return None
-    return {"mean": sum(values) / len(values) / PS_PER_MS,
-            "p50": percentile(values, 50) / PS_PER_MS,
-            "p90": percentile(values, 90) / PS_PER_MS,
-            "p99": percentile(values, 99) / PS_PER_MS,
-            "cdf": [percentile(values, p) / PS_PER_MS for p in CDF_POINTS]}
+    cdf = [value / PS_PER_MS for value in percentiles(values, CDF_POINTS)]
+    return {"mean": sum(values) / len(values) / PS_PER_MS, "p50": cdf[50], "p90": cdf[90],
+            "p99": cdf[99], "cdf": cdf}
 
 
 def _token_times(served: Sequence[Served]) -> list[int]:
@@ -48,7 +48,7 @@ def summarise(system: System, result: EngineResult) -> dict[str, object]:
     block = system.model.kv_block_bytes
     moved = {"promoted_bytes": counts["promoted_kv_blocks"] * block,
              "demoted_bytes": counts["demoted_kv_blocks"] * block}
-    energy = energy_joules(counts, sum(moved.values()))
+    energy = energy_joules(counts, counts["migrated_bytes"])
     busy = dict(sorted(result.time_ps.items()))
     stepping = sum(busy.values())
     gpu = stepping - busy.get("dma_wait", 0) - counts["pim_busy_ps"]
@@ -86,7 +86,11 @@ def summarise(system: System, result: EngineResult) -> dict[str, object]:
         "time_ms": {name: ps / PS_PER_MS for name, ps in busy.items()}
         | {"idle": (span - stepping) / PS_PER_MS},
         "utilisation": {"gpu": gpu / span, "pim": counts["pim_busy_ps"] / span,
-                        "dma": counts["dma_busy_ps"] / span},
+                        **{name: counts[f"{name}_busy_ps"] / span for name in RESOURCES}},
+        "preemptions": counts["preemptions"],
+        "recomputed_tokens": counts["recomputed_tokens"],
+        "swapped_bytes": counts["swapped_out_kv_blocks"] * block,
+        "derived": list(system.derived),
         "attended_gb_per_second": _ratio(
             counts["context_tokens"] * system.model.kv_bytes_per_token * 1000,
             busy.get("decode_attention", 0)),

@@ -1,6 +1,7 @@
 """Plots of the report, as SVG text that is the same for the same record."""
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib
@@ -11,14 +12,20 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from model.spec.attention import KvLayout
 from model.spec.timing import TimingTable
 from runtime.cycle_table import WAVE_TOKENS, CycleTable
+from runtime.energy import PLACES
 from runtime.metrics import CDF_POINTS
 from runtime.tables import PART_NAMES
 
-COLOURS = {"gpu": "#7a7f87", "attacc_split4": "#d1802f", "tokenstack_base": "#2a6f97"}
+COLOURS = {"gpu": "#7a7f87", "attacc": "#c9a227", "attacc_split1": "#f0c9a0",
+           "attacc_split2": "#e3a869", "attacc_split3": "#da9347", "attacc_split4": "#d1802f",
+           "uniform": "#6b4c9a", "tokenstack_base": "#8fb8cf", "tokenstack": "#2a6f97"}
 PART_COLOURS = {"matrix_arithmetic": "#2a6f97", "matrix": "#8fb8cf", "elementwise": "#7a7f87",
                 "all_reduce": "#6b4c9a", "prefill_attention_arithmetic": "#c9a227",
                 "prefill_attention": "#ead9a0", "decode_attention": "#b5443c",
                 "dma_wait": "#3a7d44", "idle": "#dadde1"}
+PLACE_COLOURS = dict(zip(PLACES, (
+    "#7b2d26", "#b5443c", "#d1802f", "#ead9a0", "#c9a227", "#3a7d44", "#8fbf88", "#2a6f97",
+    "#8fb8cf", "#6b4c9a", "#b9a6d3", "#dadde1"), strict=True))
 GROUP_COLOURS = ("#7a7f87", "#2a6f97", "#b5443c", "#d1802f")
 STYLE: dict[Any, Any] = {"font.family": "sans-serif", "font.size": 9, "axes.spines.top": False,
          "axes.spines.right": False, "axes.axisbelow": True, "axes.grid": True,
@@ -27,19 +34,22 @@ STYLE: dict[Any, Any] = {"font.family": "sans-serif", "font.size": 9, "axes.spin
          "axes.titlelocation": "left"}
 
 
-def _svg(figure: Figure) -> str:
+def svg_text(figure: Figure) -> str:
+    """The figure as SVG text without date, the same for the same figure."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg"):]
 
 
-def _figure(panels: int, height: float = 2.9) -> tuple[Figure, list[Axes]]:
+def new_figure(columns: int, height: float = 2.9, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """A page-wide figure and its panels, row by row."""
     figure = Figure(figsize=(9.6, height), layout="constrained")
-    return figure, [figure.add_subplot(1, panels, k + 1) for k in range(panels)]
+    return figure, [figure.add_subplot(rows, columns, k + 1) for k in range(rows * columns)]
 
 
-def _colour(name: str) -> str:
+def colour_of(name: str) -> str:
+    """A system's colour, the same in all plots."""
     return COLOURS.get(name, "#444444")
 
 
@@ -59,10 +69,10 @@ def _plain_log_axis(axes: Axes) -> None:
 def overview(results: dict[str, Any]) -> str:
     """Throughput, and medians with 99th percentiles of TTFT and TPOT."""
     with matplotlib.rc_context(STYLE):
-        figure, (left, middle, right) = _figure(3)
+        figure, (left, middle, right) = new_figure(3)
         names = list(results)
         rates = [results[n]["output_tokens_per_second"] for n in names]
-        bars = left.bar(range(len(names)), rates, color=[_colour(n) for n in names], width=0.62)
+        bars = left.bar(range(len(names)), rates, color=[colour_of(n) for n in names], width=0.62)
         left.bar_label(bars, fmt="%.0f", padding=2)
         left.set(title="Throughput", ylabel="output tokens per second",
                  ylim=(0, max(rates) * 1.15))
@@ -73,8 +83,8 @@ def overview(results: dict[str, Any]) -> str:
                 if results[name][key] is None:
                     continue
                 median, tail = (results[name][key][p] / scale for p in ("p50", "p99"))
-                axes.bar(k - 0.2, median, width=0.36, color=_colour(name))
-                axes.bar(k + 0.2, tail, width=0.36, color=_colour(name), alpha=0.45)
+                axes.bar(k - 0.2, median, width=0.36, color=colour_of(name))
+                axes.bar(k + 0.2, tail, width=0.36, color=colour_of(name), alpha=0.45)
                 for x, value in ((k - 0.2, median), (k + 0.2, tail)):
                     text = f"{value:.3g}" if value < 1000 else f"{value:.0f}"
                     axes.annotate(text, (x, value), ha="center", va="bottom", fontsize=8,
@@ -82,33 +92,34 @@ def overview(results: dict[str, Any]) -> str:
             axes.set(title=title, ylabel=f"{unit}: p50, p99 pale")
             axes.margins(y=0.15)
         for axes in (left, middle, right):
-            axes.set_xticks(range(len(names)), [n.replace("_", "\n", 1) for n in names])
+            labels = [n.replace("_", "\n", 1).replace("tokenstack", "token-\nstack") for n in names]
+            axes.set_xticks(range(len(names)), labels, fontsize=7 if len(names) > 5 else 8)
             axes.grid(visible=False, axis="x")
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def distributions(results: dict[str, Any]) -> str:
     """Cumulative distributions of TTFT and TPOT."""
     with matplotlib.rc_context(STYLE):
-        figure, panels = _figure(2)
+        figure, panels = new_figure(2)
         for axes, key, title in ((panels[0], "ttft_ms", "Time to first token"),
                                  (panels[1], "tpot_ms", "Time per output token")):
             unit, scale = _time_unit(results, key)
             for name, result in results.items():
                 if result[key] is not None:
                     axes.plot([t / scale for t in result[key]["cdf"]], CDF_POINTS,
-                              color=_colour(name), label=name, linewidth=1.8)
+                              color=colour_of(name), label=name, linewidth=1.8)
             axes.set(title=title, xlabel=f"{unit}, logarithmic", ylabel="% of requests",
                      ylim=(0, 100))
             _plain_log_axis(axes)
         panels[0].legend()
-        return _svg(figure)
+        return svg_text(figure)
 
 
 def time_shares(results: dict[str, Any]) -> str:
     """Where each system's time goes."""
     with matplotlib.rc_context(STYLE):
-        figure, (axes,) = _figure(1, 1.4 + 0.5 * len(results))
+        figure, (axes,) = new_figure(1, 1.4 + 0.5 * len(results))
         names = list(results)[::-1]
         longest = max(r["simulated_seconds"] for r in results.values()) * 1000
         used = [p for p in PART_NAMES
@@ -122,7 +133,29 @@ def time_shares(results: dict[str, Any]) -> str:
         axes.set(xlabel="simulated seconds")
         axes.grid(visible=False, axis="y")
         figure.legend(loc="outside upper center", ncols=3)
-        return _svg(figure)
+        return svg_text(figure)
+
+
+def energy_stack(mean_places: Mapping[str, Mapping[str, float]], title: str) -> str:
+    """Joules a token of each system, stacked by place."""
+    with matplotlib.rc_context(STYLE):
+        figure, (axes,) = new_figure(1, 1.5 + 0.36 * len(mean_places))
+        names = list(mean_places)[::-1]
+        left = [0.0] * len(names)
+        largest = max(sum(p.values()) for p in mean_places.values())
+        for place in PLACES:
+            joules = [mean_places[n].get(place, 0.0) for n in names]
+            if max(joules) > largest / 500:
+                axes.barh(names, joules, left=left, color=PLACE_COLOURS[place], label=place,
+                          height=0.66)
+            left = [a + b for a, b in zip(left, joules, strict=True)]
+        for y, total in enumerate(left):
+            axes.annotate(f"{total:.3g}", (total, y), xytext=(4, 0), va="center", fontsize=8,
+                          textcoords="offset points")
+        axes.set(title=title, xlabel="J per output token", xlim=(0, largest * 1.1))
+        axes.grid(visible=False, axis="y")
+        figure.legend(loc="outside lower center", ncols=6)
+        return svg_text(figure)
 
 
 def wave_bound(timing: TimingTable, head_size: int, group: int) -> int:
@@ -142,7 +175,7 @@ def attention_cycles(table: CycleTable, head_size: int) -> str:
     waves = range(1, last + 1)
     reach = (1, 2, 4, 8, 16, 32, 64)
     with matplotlib.rc_context(STYLE):
-        figure, (left, right) = _figure(2, 3.4)
+        figure, (left, right) = new_figure(2, 3.4)
         for (group, line), colour in zip(lines.items(), GROUP_COLOURS, strict=False):
             bound = wave_bound(table.timing, head_size, group)
             left.plot([w * WAVE_TOKENS for w in waves], [line.cycles(w) for w in waves],
@@ -168,4 +201,4 @@ def attention_cycles(table: CycleTable, head_size: int) -> str:
         right.set_xticks([w * WAVE_TOKENS for w in reach],
                          [f"{w * WAVE_TOKENS:,}" for w in reach])
         right.legend(loc="lower right")
-        return _svg(figure)
+        return svg_text(figure)

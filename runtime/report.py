@@ -8,10 +8,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from model.spec.timing import TimingTable
 from runtime import energy, plots, tables
 from runtime.cycle_table import DIRECTIONS, WAVE_TOKENS, CycleTable
-from runtime.gpu import H100
+from runtime.energy.price import joules_per_token
 from runtime.models import TransformerModel
-from runtime.pim import attention_refresh, steady_cycles
 from runtime.systems import PIM_DENSITY_PERCENT, STACKS_PER_CARD, USABLE_PERCENT
+from runtime.systems.gpu import H100
+from runtime.systems.pim import attention_refresh, steady_cycles
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -50,7 +51,7 @@ def _constants(model: TransformerModel, timing: TimingTable) -> list[tuple[str, 
           f"unit, {e.pim_io_bit:.2f} for queries and outputs, {2 * e.stack_access_bit:.2f} for a "
           "migration"),
          f"{ATTACC} src/config.py:35-64, its PIM transfers taken a bit, not a byte"),
-        ("arithmetic and link energy", f"{e.mac} pJ a MAC, {e.link_byte} pJ/B between cards",
+        ("arithmetic and link energy", f"{e.gpu_mac} pJ a MAC, {e.link_byte} pJ/B between cards",
          f"{ATTACC} src/config.py:22, 25"),
     ]
 
@@ -81,6 +82,10 @@ def render_report(record: dict[str, Any], table: CycleTable, model: TransformerM
     figures = {
         "overview": plots.overview(feasible), "distributions": plots.distributions(feasible),
         "time": plots.time_shares(feasible),
+        "energy": [plots.energy_stack(
+            {n: joules_per_token(n, r, prices)["places"] for n, r in feasible.items()},
+            f"Prices: {prices.name}") for prices in (energy.ENERGY_TABLES["attacc"],
+                                                   energy.ENERGY_TABLES["hbm4"])],
     } if feasible else {}
     return environment.get_template("report.html.j2").render(
         record=record, source=record["provenance"], systems=record["systems"], feasible=feasible,

@@ -87,7 +87,7 @@ PART_NAMES = {
     "prefill_attention_arithmetic": "prefill attention (arithmetic)",
     "prefill_attention": "prefill attention (reading KV)",
     "decode_attention": "decode attention",
-    "dma_wait": "waiting for the stack DMA",
+    "dma_wait": "waiting for KV to be moved",
     "idle": "idle, no request",
 }
 """The parts of a run's time, in the order of the plots; in brackets what bounds the kernels."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from model.spec.timing import HBM4_8000
 from runtime.cycle_table import CycleTable, load_cycle_table
 from runtime.models import LLAMA_3_8B, TransformerModel
-from runtime.systems import SYSTEMS, System, Tier, build_system
+from runtime.systems import System, build_system, system_by_name
 from runtime.workload import PS_PER_SECOND, Request, Workload
 from tests.runtime.fixture_cycles import write_fixture
 
@@ -25,10 +25,10 @@ def table_in(folder: Path) -> CycleTable:
 def system_named(name: str, table: CycleTable, model: TransformerModel = LLAMA_3_8B,
                  cards: int = 1, tiers: Iterable[int] = ()) -> System:
     """A system on HBM4; ``tiers`` replaces the capacities, in KV blocks."""
-    system = build_system(SYSTEMS[name], model, HBM4_8000, table, cards=cards)
+    system = build_system(system_by_name(name), model, HBM4_8000, table, cards=cards)
     sizes = tuple(tiers)
     return system if not sizes else replace(system, tiers=tuple(
-        Tier(name=t.name, kv_blocks=n) for t, n in zip(system.tiers, sizes, strict=True)))
+        replace(t, kv_blocks=n) for t, n in zip(system.tiers, sizes, strict=False)))
 
 
 def workload_of(rows: Iterable[tuple[float, int, int, tuple[int, ...]]],

@@ -48,7 +48,7 @@ def test_sim_leaves_a_table_results_and_a_page(folder, monkeypatch, capsys):
     assert record["provenance"]["cycles"]["simulator"] == "fixture"
     assert record["systems"]["tokenstack_base"]["requests"] == 40
     page = (folder / "build" / "report" / "index.html").read_text()
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 6
     assert "fixture.attend.g4.ctx512" in page
     assert not re.search(r'(src|href)="http', page)
 
@@ -97,7 +97,7 @@ def test_an_infeasible_system_is_reported_and_the_others_go_on(folder, monkeypat
     assert status == 0
     assert "attacc_split4: qwen3-32b does not fit: its weights need 61.0 GiB" in out
     systems = json.loads((folder / "build" / "results.json").read_text())["systems"]
-    assert [systems[n]["feasible"] for n in systems] == [True, False, True]
+    assert [systems[n]["feasible"] for n in systems] == [True, False, True, True]
 
 
 def test_one_infeasible_system_alone_still_gives_a_page(folder, monkeypatch, capsys):
@@ -140,8 +140,8 @@ def test_the_real_trace_runs_to_the_end_within_its_time(folder, monkeypatch, cap
     assert status == 0
     assert time.process_time() - begin < 20
     systems = json.loads((folder / "build" / "results.json").read_text())["systems"]
-    assert [systems[n]["requests"] for n in systems] == [1000] * 3
-    assert [systems[n]["output_tokens"] for n in systems] == [349_357] * 3
+    assert [systems[n]["requests"] for n in systems] == [1000] * 4
+    assert [systems[n]["output_tokens"] for n in systems] == [349_357] * 4
 
 
 def make_inputs(folder: Path) -> None:
@@ -188,7 +188,7 @@ BAD = [
     (["--cards", "0"], "cards: expected an integer in 1..64"),
     (["--max-batch", "0"], "max_batch: expected an integer"),
     (["--step-tokens", "3"], "step_tokens: expected an integer in 65.."),
-    (["--eviction", "mru"], "eviction: expected one of fifo, lru"),
+    (["--eviction", "mru"], "eviction: expected one of arc, cost_aware, fifo"),
     (["--cycles", "none.json"], "`make sim` makes it from the RTL"),
     (["--cycles", "noise.json"], "noise.json: cycles: expected JSON"),
     (["--cycles", "empty_table.json"], "empty_table.json: rows: expected attend rows for bf16"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.events import Agenda, Priority
+from runtime.serving.events import Agenda, Priority
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(Priority)), max_size=40))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from runtime.gpu import H100, GpuRoofline
 from runtime.models import LLAMA_3_8B, QWEN3_32B
+from runtime.systems.gpu import H100, GpuRoofline
 
 BANDWIDTH = 10_240_000_000_000
 FLOPS = 989.4e12 * 0.8

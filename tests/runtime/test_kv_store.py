@@ -3,10 +3,10 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.kv_store import KvStore
 from runtime.policies import EVICTION_POLICIES
-from runtime.policies.lru import Lru
+from runtime.policies.eviction.lru import Lru
 from runtime.systems import Tier
+from runtime.tiers.kv_store import KvStore
 
 
 def store(*capacities: int, policy=Lru) -> KvStore:

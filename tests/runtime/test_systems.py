@@ -6,13 +6,17 @@ import pytest
 
 from model.spec.errors import SpecError, UserError
 from model.spec.timing import HBM3_5200, HBM4_8000
-from runtime.models import LLAMA_3_8B, QWEN3_32B
+from runtime.models import GPT_3_175B, LLAMA_3_8B, QWEN3_32B
 from runtime.systems import (
+    DEFAULT_SYSTEMS,
     SYSTEMS,
     Infeasible,
     SystemSpec,
+    ablations,
     build_system,
+    build_tiers,
     least_cards,
+    profile_by_name,
     system_by_name,
 )
 from tests.runtime.common import system_named, table_in
@@ -26,27 +30,82 @@ def table(tmp_path_factory):
 
 
 def gib(system):
-    block = system.model.kv_block_bytes
-    return {t.name: t.kv_blocks * block / GIB for t in system.tiers}
+    return {t["name"]: t["gib"] for t in system.figures["tiers"]}
 
 
-def test_capacities_follow_layers_and_density(table):
+def test_capacities_follow_layers_density_and_weights(table):
     weights = LLAMA_3_8B.weight_bytes / GIB
-    assert gib(system_named("gpu", table)) == pytest.approx(
-        {"hbm": 160 * 0.99 - weights}, abs=0.01)
-    assert gib(system_named("attacc_split4", table)) == pytest.approx({"pim": 64 * 0.99}, abs=0.01)
-    assert gib(system_named("tokenstack_base", table)) == pytest.approx(
-        {"pim": 40 * 0.99, "capacity": 80 * 0.99 - weights}, abs=0.01)
+    expected = {
+        "gpu": {"hbm": 160 * 0.99 - weights}, "attacc": {"pim": 160 * 0.99},
+        "attacc_split1": {"pim": 16 * 0.99}, "attacc_split4": {"pim": 64 * 0.99},
+        "uniform": {"pim": 80 * 0.99 - weights},
+        "tokenstack": {"pim": 40 * 0.99, "capacity": 80 * 0.99 - weights}}
+    for name, tiers in expected.items():
+        assert gib(system_named(name, table)) == pytest.approx(
+            {**tiers, "host": 512}, abs=0.02), name
+
+
+def test_quantised_layers_hold_nearly_twice_as_many_blocks(table):
+    plain, cold = (system_named(n, table).tiers for n in ("tokenstack_base", "tokenstack"))
+    assert [t.kv_format for t in cold] == ["bf16", "mxfp8", "mxfp8"]
+    assert cold[0] == plain[0]
+    assert cold[1].kv_blocks / plain[1].kv_blocks == pytest.approx(256 / 132, rel=1e-4)
 
 
 def test_bandwidth_and_units_are_those_of_the_stacks_in_each_role(table):
     stack = 2_048_000_000_000       # 64 pseudo-channels x 32 bytes a ns
-    gpu, attacc, base = (system_named(n, table) for n in SYSTEMS)
-    assert [s.gpu.weight_bandwidth for s in (gpu, attacc, base)] == [5 * stack, stack, 5 * stack]
-    assert [s.gpu.kv_bandwidth for s in (gpu, attacc, base)] == [5 * stack, 4 * stack, 5 * stack]
-    assert gpu.pim is None and gpu.dma is None and attacc.dma is None
-    assert attacc.pim and base.pim and base.dma
-    assert (attacc.pim.units, base.pim.units, base.dma.channels) == (512, 320, 320)
+    named = {n: system_named(n, table) for n in SYSTEMS}
+    weights = {n: s.gpu.weight_bandwidth // stack for n, s in named.items()}
+    assert weights == {"gpu": 5, "attacc": 5, "attacc_split1": 4, "attacc_split2": 3,
+                       "attacc_split3": 2, "attacc_split4": 1, "uniform": 5,
+                       "tokenstack_base": 5, "tokenstack": 5}
+    units = {n: s.pim.units if s.pim else 0 for n, s in named.items()}
+    assert units == {"gpu": 0, "attacc": 640, "attacc_split1": 128, "attacc_split2": 256,
+                     "attacc_split3": 384, "attacc_split4": 512, "uniform": 640,
+                     "tokenstack_base": 320, "tokenstack": 320}
+    assert named["attacc"].gpu.kv_bandwidth == 900_000_000_000          # its own link
+    assert {n for n, s in named.items() if s.routes.get((0, 1)) and s.routes[0, 1].engine == "dma"
+            } == {"tokenstack_base", "tokenstack"}
+
+
+def test_each_mechanism_can_be_left_out_and_stand_alone():
+    full = SYSTEMS["tokenstack"]
+    for name in ablations():
+        spec = system_by_name(name)
+        assert spec.name == name and spec != full
+    assert system_by_name("tokenstack-no-dma").base_die_dma is False
+    assert system_by_name("tokenstack-no-translation").addressing == "host"
+    assert system_by_name("tokenstack-no-heterogeneity").uniform == 5
+    alone = system_by_name("tokenstack-only-replication")
+    assert (alone.replication, alone.eviction, alone.placement, alone.uniform) == (
+        "hot_set", "lru", "hash", 5)
+    with pytest.raises(UserError, match="did you mean 'tokenstack-no-eviction'"):
+        system_by_name("tokenstack-no-evicton")
+
+
+def test_what_was_not_simulated_is_named(table):
+    def named(name):
+        return " ".join(system_named(name, table).derived)
+
+    assert named("gpu") == named("attacc") == ""
+    assert "mxfp8" in named("tokenstack") and "translation" in named("tokenstack")
+    assert "mxfp8" not in named("tokenstack-no-quantisation")
+    assert "wave tables" in named("tokenstack-no-translation")
+
+
+def test_profiles_give_machines():
+    paper = profile_by_name("paper")
+    assert (paper.preset, paper.cards, paper.gpu.flops, paper.max_batch) == (
+        "hbm3_5200", 8, 312 * 10**12, 16)
+    with pytest.raises(UserError, match="profile: expected one of hbm4, paper, not 'papre'; "
+                       "did you mean 'paper'"):
+        profile_by_name("papre")
+
+
+def test_a_uniform_system_is_infeasible_if_the_weights_need_more_than_its_layers(table):
+    """facts.md 1.2: 40 GiB a card; GPT-3 175B needs 326 GiB, and eight cards have 320."""
+    with pytest.raises(Infeasible, match=r"uniform: gpt-3-175b does not fit.* PIM layers of 8"):
+        build_tiers(SYSTEMS["uniform"], GPT_3_175B, HBM3_5200, cards=8)
 
 
 def test_hbm3_has_its_own_geometry(table):
@@ -62,7 +121,7 @@ def test_weights_that_do_not_fit_are_infeasible_with_both_sizes(table):
 
 
 def test_the_fewest_cards_are_those_of_the_most_demanding_system():
-    every, one = SYSTEMS.values(), [SYSTEMS["gpu"]]
+    every, one = [SYSTEMS[n] for n in DEFAULT_SYSTEMS], [SYSTEMS["gpu"]]
     assert least_cards(every, LLAMA_3_8B, HBM4_8000) == 1
     assert least_cards(one, QWEN3_32B, HBM4_8000) == 1
     assert least_cards(every, QWEN3_32B, HBM4_8000) == 2      # 61 GiB on plain stacks of 32

@@ -1,0 +1,1 @@
+"""Where KV blocks live, and what moves them."""
