@@ -4,12 +4,13 @@ import json
 import os
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any, Self
 
 import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge, with_timeout
+from cocotb.utils import get_sim_time
 
 from tb.build import BENCH_VARIABLE
 
@@ -43,16 +44,14 @@ class Bench:
         The only source of random choices, seeded by the run.
     checked : int
         Comparisons made so far.
-    cycle : int
-        Clocks since reset was released.
     """
 
     def __init__(self, dut: Any, *, drain_clocks: int = 5000, settle: int = 32) -> None:
         self.dut, self.drain_clocks, self.settle = dut, drain_clocks, settle
         self.rng = random.Random(cocotb.RANDOM_SEED)
         self.checked = 0
-        self.cycle = 0
-        self.queues: list[deque[Any]] = []
+        self.queues: list[Sized] = []
+        self._released = 0.0
 
     async def __aenter__(self) -> Self:
         for name in json.loads(os.environ[BENCH_VARIABLE])["inputs"]:    # nothing floats
@@ -63,13 +62,13 @@ class Bench:
             await RisingEdge(self.dut.clk)
         self.dut.rst.value = 0
         await RisingEdge(self.dut.clk)
-        cocotb.start_soon(self._count())
+        self._released = get_sim_time("ns")
         return self
 
-    async def _count(self) -> None:
-        while True:
-            await RisingEdge(self.dut.clk)
-            self.cycle += 1
+    @property
+    def cycle(self) -> int:
+        """Clocks since reset was released."""
+        return round((get_sim_time("ns") - self._released) / PERIOD_NS)
 
     async def __aexit__(self, kind: object, *_exc: object) -> None:
         if kind is None:

@@ -12,8 +12,8 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 from numpy.typing import NDArray
 
+from hdl.attention.merge import Merge
 from hdl.layouts import AttentionShape, PartHeader, part_layout, result_layout
-from hdl.merge import Merge
 from model.golden.floats import from_bits, kv_round, pack, product, to_bits
 from model.golden.merge import Part, finalize, merge
 from model.spec.attention import PimSpec

@@ -1,4 +1,4 @@
-"""cocotb tests of :class:`hdl.pim_bank.PimBank` against model.golden.pim_bank, to the last bit."""
+"""cocotb tests of the PIM unit against model.golden.pim_bank, to the last bit."""
 
 import itertools
 import time

@@ -50,7 +50,7 @@ async def attention_is_exact_at_every_context_of_two_waves(dut: Any) -> None:
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def maxima_that_grow_in_a_partial_wave_reach_every_bank(dut: Any) -> None:
-    """Banks that sit out the last wave hold outputs that refer to the maximum before it."""
+    """Banks without a block in the last wave must scale their outputs down nevertheless."""
     async with SliceBench(dut, SPEC) as tb:
         await tb.host.write("move_rows", MUTANT << 24)
         sequence = tb.random_sequence(heads=2, head_size=64, tokens=WAVE + 7)
@@ -70,6 +70,30 @@ async def queries_may_come_late(dut: Any) -> None:
             sequence = tb.random_sequence(heads=2, head_size=64, tokens=20)
             await tb.store_sequence(sequence)
             await tb.attend(sequence)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.parametrize(stall=[0.0, 0.3])
+async def attentions_that_wait_follow_each_other(dut: Any, stall: float) -> None:
+    """Several wait while the first is under way; the last has another shape than the others."""
+    async with SliceBench(dut, SPEC, stall=stall) as tb:
+        await tb.host.write("move_rows", MUTANT << 24)
+        orders, row = [], 0
+        for heads, size, waves in ((2, 64, 1), (2, 64, 2), (2, 64, 1), (1, HEAD_SIZES[-1], 1)):
+            sequence = tb.random_sequence(heads=heads, head_size=size, tokens=waves * WAVE - 3,
+                                          first_row=row)
+            await tb.store_sequence(sequence)
+            orders.append((sequence, row))
+            row += waves * KvLayout(head_size=size, columns=SPEC.geometry.columns).rows
+        for sequence, entry in orders:
+            await tb.set_waves(sequence, entry)
+        for sequence, entry in orders:
+            await tb.start_attention(sequence, len(sequence.k), first_wave=entry)
+        for sequence, _ in orders:
+            await tb.collect(sequence, len(sequence.k))
+        await tb.clocks(1)
+        tb.check((await tb.host.read_fields("status"))["attend_busy"], 0, "busy")
+        tb.check(await tb.errors(), set(), "errors")
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")

@@ -16,16 +16,26 @@ from hdl.layouts import (
 from model.golden.memory import Memory, column_address
 from model.spec.attention import MacMode, Register
 from model.spec.geometry import BEAT_BYTES, ChannelGeometry
+from model.spec.port import Status
+from model.spec.scheduling import SchedulerSpec
 from model.spec.slice import SliceSpec
 from model.spec.timing import Command, timing_preset
 from tb.bench import Bench, StreamDriver, StreamMonitor, parameters
 from tb.channel_monitor import ChannelMonitor, Fields, Issued
+from tb.channel_tags import Answer, Outstanding
 from tb.column_recorder import fold
 
+PORTS = 2
 REFRESHES = (Command.REF, Command.REF_ALL)
 
 IMAGE = Memory()
-"""What the arrays hold. They keep it over a reset, hence from one test to the next."""
+"""What the arrays must hold when everything accepted so far has been served.
+
+They keep it over a reset, hence from one test to the next.
+"""
+
+ARRAY = Memory()
+"""What the arrays hold, as the commands on the buses say."""
 
 COUNTERS = {
     "activates": (Command.ACT,), "refreshes": REFRESHES,
@@ -41,7 +51,8 @@ def spec() -> SliceSpec:
     """What the hardware was built from, unless it is a mutant."""
     given = parameters()
     return SliceSpec(geometry=ChannelGeometry(**given["geometry"]),
-                     timing=timing_preset(given["timing"]))
+                     timing=timing_preset(given["timing"]),
+                     scheduler=SchedulerSpec(**given.get("scheduler", {})))
 
 
 def share(full: int) -> int:
@@ -50,19 +61,20 @@ def share(full: int) -> int:
 
 
 class Port:
-    """One requester: drives requests, and checks responses against a shared memory image.
+    """One requester: drives requests, and checks responses against the memory image.
 
-    The image follows the requests in the order in which the hardware accepts them, which is the
-    order in which they take effect.
+    The image follows the requests in the order in which the port accepts them, which is the order
+    in which those to the same word take effect. Between ports nothing is promised, so each has the
+    columns for itself that :meth:`column` names.
     """
 
-    def __init__(self, bench: "ChannelBench", name: str, *, idle: float = 0.0,
+    def __init__(self, bench: "ChannelBench", name: str, index: int, *, idle: float = 0.0,
                  stall: float = 0.0) -> None:
-        self.bench, self.name = bench, name
+        self.bench, self.name, self.index = bench, name, index
         tb = bench.tb
         self.layout = request_layout(bench.spec)
         self.driver = StreamDriver(tb, f"{name}__request", idle=idle)
-        self.expected: deque[Any] = tb.scoreboard()
+        self.answers = Outstanding(tb, name)
         self.requested = 0
         self.offered: list[int] = []            # cycles
         self.accepted: list[int] = []
@@ -71,12 +83,17 @@ class Port:
         StreamMonitor(tb, f"{name}__response", self._receive, stall=stall)
         cocotb.start_soon(self._follow())
 
+    def column(self) -> int:
+        """A random column that no other port uses."""
+        return self.bench.tb.rng.randrange(self.index, self.bench.geometry.columns, PORTS)
+
     async def access(self, bank: int, row: int, column: int, content: int | None = None) -> None:
         """Offers a read, or a write of ``content``, until it is accepted."""
         self.requested += 1
+        tag = await self.answers.take()
         await self.driver.put(self.layout.const({
-            "write": content is not None, "bank": bank, "row": row, "column": column,
-            "data": content or 0}).as_bits())
+            "tag": tag, "write": content is not None, "bank": bank, "row": row,
+            "column": column, "data": content or 0}).as_bits())
 
     async def _follow(self) -> None:
         tb, valid, ready = self.bench.tb, self.driver.valid, self.driver.ready
@@ -89,24 +106,21 @@ class Port:
             if int(ready.value):
                 request = self._fields(int(self.driver.payload.value))
                 self.accepted.append(tb.cycle)
-                self.expected.append(self._carry_out(request))
+                self.answers.expect(request["tag"], *self._carry_out(request))
 
-    def _carry_out(self, request: dict[str, int]) -> tuple[int, int, int]:
-        """(write, error, data) of the response."""
+    def _carry_out(self, request: dict[str, int]) -> Answer:
+        """(write, status, data) of the response."""
         geometry = self.bench.spec.geometry
         if request["bank"] not in geometry.banks:
-            return request["write"], 1, 0
+            return bool(request["write"]), Status.NO_SUCH_BANK, 0
         address = column_address(geometry, request["bank"], request["row"], request["column"])
         if request["write"]:
             IMAGE.write(address, request["data"].to_bytes(BEAT_BYTES, "little"))
-            return 1, 0, 0
-        return 0, 0, int.from_bytes(IMAGE.read(address, BEAT_BYTES), "little")
+            return True, Status.OK, 0
+        return False, Status.OK, int.from_bytes(IMAGE.read(address, BEAT_BYTES), "little")
 
     def _receive(self, payload: int) -> None:
-        answer = self._answer(payload)
-        assert self.expected, f"cycle {self.bench.tb.cycle}: {self.name} has an answer too many"
-        got = answer["write"], answer["error"], answer["data"]
-        self.bench.tb.check(got, self.expected.popleft(), f"{self.name} (write, error, data)")
+        self.answers.answered(self._answer(payload))
         self.answered.append(self.bench.tb.cycle)
 
 
@@ -118,8 +132,8 @@ class ChannelBench:
         self.geometry, self.timing = self.spec.geometry, self.spec.timing
         self.monitor = ChannelMonitor(tb, self.spec)
         self.monitor.listeners.append(self._column)
-        self.host = Port(self, "host", idle=idle, stall=stall)
-        self.dma = Port(self, "dma", idle=idle, stall=stall)
+        self.host = Port(self, "gpu", 0, idle=idle, stall=stall)
+        self.dma = Port(self, "dma", 1, idle=idle, stall=stall)
         self.row_pass = StreamDriver(tb, "pim__row_pass")
         self.register = StreamDriver(tb, "pim__register")
         self.digests = dict.fromkeys(self.geometry.pim_bank_numbers, 0)
@@ -151,20 +165,26 @@ class ChannelBench:
         while any(self.tb.queues) or any(port.requested > len(port.answered)
                                          for port in (self.host, self.dma)):
             await RisingEdge(self.tb.dut.clk)
+        self.tb.check(IMAGE.differences(ARRAY), [], "addresses that were written otherwise")
 
     def cycles(self, *commands: Command) -> list[int]:
         """When these commands were issued."""
         return [seen.cycle for seen in self.monitor.of(*commands)]
 
     def _column(self, seen: Issued) -> None:
+        f = seen.fields
+        if seen.command is Command.WR:
+            row = self.monitor.checker.open_rows[f["bank"]]
+            word = int(self.tb.dut.commands__write_data.value)
+            ARRAY.write(column_address(self.geometry, f["bank"], row, f["column"]),
+                        word.to_bytes(BEAT_BYTES, "little"))
         if seen.command is not Command.MAC_ALL:
             return
-        f = seen.fields
         for bank in self.digests:
             if f["mask"] >> bank & 1:
                 row = self.monitor.checker.open_rows[bank]
                 address = column_address(self.geometry, bank, row, f["column"])
-                column = int.from_bytes(IMAGE.read(address, BEAT_BYTES), "little")
+                column = int.from_bytes(ARRAY.read(address, BEAT_BYTES), "little")
                 self.digests[bank] = fold(self.digests[bank], column, f["mode"], bool(f["start"]))
         if f["column"] == self.last_columns[0]:
             self.last_columns.popleft()
@@ -206,7 +226,7 @@ async def random_traffic(bench: ChannelBench, port: Port, count: int, banks: lis
         if rng.random() < 0.4:
             bank, row = rng.choice(banks), rng.randrange(geometry.rows)
             writes = rng.choice((0.1, 0.5, 0.9))
-        await port.access(bank, row, rng.randrange(geometry.columns),
+        await port.access(bank, row, port.column(),
                           random_word(bench.tb) if rng.random() < writes else None)
 
 

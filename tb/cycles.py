@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from vcdvcd import VCDVCD
 
-from hdl.merge import Merge
+from hdl.attention.merge import Merge
 from hdl.slice import Slice
 from model.spec.attention import BLOCK_TOKENS, KvLayout, check_head_size
 from model.spec.errors import UserError

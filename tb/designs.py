@@ -8,20 +8,64 @@ from collections.abc import Callable, Mapping
 
 from amaranth.lib import wiring
 
+from hdl.base_die import BaseDie
+from hdl.dma.engine import DmaEngine
 from hdl.floating import Product
+from hdl.host.axi_memory import AxiMemory
+from hdl.host.register_block import RegisterBlock
+from hdl.host.registers import RegisterBus
+from hdl.quantiser.quantiser import Quantiser
+from hdl.reliability.protection import Protection
+from hdl.reliability.reliability import Reliability
+from hdl.reliability.scrubber import WriteGuard
+from hdl.reliability.watchdog import Watchdog
 from hdl.slice import Slice
+from hdl.translator.translator import Translator
 from model.spec.attention import PimSpec
+from model.spec.base_die import BaseDieSpec
+from model.spec.dma import DmaSpec
 from model.spec.formats import FP16
 from model.spec.geometry import ChannelGeometry
+from model.spec.mx import MXFP8_E4M3, QuantiserSpec
+from model.spec.registers import base_die_space, reliability_map
+from model.spec.scheduling import SchedulerSpec
 from model.spec.slice import SliceSpec
+from model.spec.translation import TranslatorSpec
 
 SMALL = SliceSpec(
     geometry=ChannelGeometry(pim_banks=2, capacity_banks=1, rows=8),
     pim=PimSpec(head_size_max=64, group_max=2, exponent_fraction_bits=8))
 """Two PIM banks and one capacity bank: every component at least once, converted in seconds."""
 
+
+def base_die_spec(channels: int) -> BaseDieSpec:
+    """A die of two PIM and two capacity banks a channel, with short rows and small windows."""
+    return BaseDieSpec(
+        translator=TranslatorSpec(
+            channel=SliceSpec(
+                geometry=ChannelGeometry(pim_banks=2, capacity_banks=2, rows=16, row_bytes=256),
+                pim=PimSpec(head_size_max=64, group_max=2, exponent_fraction_bits=8),
+                scheduler=SchedulerSpec(read_entries=8, write_entries=8, write_high=6)),
+            pseudo_channels=channels, tlb_entries=4, tlb_ways=2, slots=2, fault_records=2,
+            first_segment_blocks=16),
+        dma=DmaSpec(channels=2, slots=4, jobs=2, read_lanes=2, write_lanes=2),
+        quantiser=QuantiserSpec(formats=(MXFP8_E4M3,), blocks_max=16))
+
+
 DESIGNS: Mapping[str, Callable[[], wiring.Component]] = {
     "slice": lambda: Slice(SMALL),
+    "base_die": lambda: BaseDie(base_die_spec(2)),
     "product": lambda: Product(FP16),
+    "quantiser": lambda: Quantiser(QuantiserSpec(blocks_max=64)),
+    "dma": lambda: DmaEngine(SMALL, DmaSpec(channels=2, slots=4, jobs=2)),
+    "reliability": lambda: Reliability(SMALL, ports=3),
+    "protection": lambda: Protection(SMALL.geometry, ports=3),
+    "write_guard": lambda: WriteGuard(SMALL),
+    "watchdog": lambda: Watchdog(limit=1000, tags=16),
+    "axi_memory": lambda: AxiMemory(SMALL),
+    "register_bus": lambda: RegisterBus(base_die_space(2)),
+    "register_block": lambda: RegisterBlock(reliability_map()),
+    "translator": lambda: Translator(TranslatorSpec(
+        channel=SMALL, tlb_entries=4, tlb_ways=2, slots=2, fault_records=2)),
 }
 """Name of the Verilog module -> what builds the component."""

@@ -1,6 +1,6 @@
-"""The far end of a memory port: answers in order, after any delay, from a plain dictionary."""
+"""The far end of a memory port: answers after any delay, from a plain dictionary."""
 
-from collections import deque
+from heapq import heappop, heappush
 from typing import Any
 
 import cocotb
@@ -8,6 +8,7 @@ from amaranth.lib import data
 from cocotb.triggers import RisingEdge
 
 from hdl.layouts import request_layout, response_layout
+from model.spec.port import Status
 from model.spec.slice import SliceSpec
 from tb.bench import Bench
 
@@ -38,12 +39,15 @@ class PortAgent:
     stall : float
         Probability that a request is not taken in a clock.
     latency : range
-        Clocks from request to answer, chosen at random; answers stay in order.
+        Clocks from request to answer, chosen at random. Answers come when they are due, so in
+        any order, at most one a clock.
 
     Attributes
     ----------
     log : list
         (write, place) of every request, in order.
+    poisoned : set
+        Places whose words cannot be corrected until they are written again.
     """
 
     def __init__(self, tb: Bench, port: str, spec: SliceSpec, memory: dict[Place, int], *,
@@ -51,9 +55,10 @@ class PortAgent:
         self.tb, self.memory, self.stall, self.latency = tb, memory, stall, latency
         self.request_layout, self.response_layout = request_layout(spec), response_layout()
         self.log: list[tuple[bool, Place]] = []
+        self.poisoned: set[Place] = set()
         self.request = self._stream(f"{port}__request")
         self.response = self._stream(f"{port}__response")
-        self.answers: deque[tuple[int, data.Const]] = deque()
+        self.answers: list[tuple[int, int, data.Const]] = []      # by the clock when due
         self.request["ready"].value = int(not stall)
         cocotb.start_soon(self._take())
         cocotb.start_soon(self._answer())
@@ -80,13 +85,18 @@ class PortAgent:
         place = (request.bank, request.row, request.column)
         write, known = bool(request.write), place in self.memory
         self.log.append((write, place))
-        answer: dict[int | str, Any] = {"write": write, "error": not known, "data": 0}
+        answer: dict[int | str, Any] = {
+            "tag": request.tag, "write": write, "data": 0,
+            "status": Status.OK if known else Status.NO_SUCH_BANK}
         if known and write:
             self.memory[place] = request.data
+            self.poisoned.discard(place)
+        elif place in self.poisoned:
+            answer["status"] = Status.UNCORRECTABLE
         elif known:
             answer["data"] = self.memory[place]
         due = self.tb.cycle + self.tb.rng.choice(self.latency)
-        self.answers.append((due, self.response_layout.const(answer)))
+        heappush(self.answers, (due, len(self.log), self.response_layout.const(answer)))
 
     async def _answer(self) -> None:
         valid, clk = self.response["valid"], self.tb.dut.clk
@@ -95,7 +105,7 @@ class PortAgent:
             while not self.answers or self.answers[0][0] > self.tb.cycle:
                 await RisingEdge(clk)
             valid.value = 1
-            self.response["payload"].value = self.answers.popleft()[1].as_bits()
+            self.response["payload"].value = heappop(self.answers)[2].as_bits()
             while True:
                 await RisingEdge(clk)
                 if int(self.response["ready"].value):

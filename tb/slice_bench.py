@@ -13,11 +13,13 @@ from model.golden.attention import Attention, attend
 from model.golden.floats import DTYPES
 from model.spec.attention import BLOCK_TOKENS, KvLayout, softmax_scale
 from model.spec.geometry import BEAT_BYTES
+from model.spec.port import Status
 from model.spec.registers import COUNTERS, ERRORS
 from model.spec.slice import SliceSpec
 from model.spec.timing import Command
 from tb.bench import PERIOD_NS, Bench, StreamDriver, StreamMonitor
 from tb.channel_monitor import ChannelMonitor, Fields
+from tb.channel_tags import Outstanding
 from tb.host import Host
 
 Place = tuple[int, int, int]
@@ -66,7 +68,6 @@ class SliceBench(Bench):
         self.spec, self.stall = spec, stall
         self.dtype = DTYPES[spec.pim.kv_format]
         self.image: dict[Place, int] = {}
-        self._expected_answers: deque[tuple[bool, int]] = self.scoreboard()
         self._results: deque[tuple[bytes, bool]] = deque()
 
     async def __aenter__(self) -> "SliceBench":
@@ -75,18 +76,13 @@ class SliceBench(Bench):
         self.monitor = ChannelMonitor(self, self.spec)
         self._request = request_layout(self.spec)
         self._host = StreamDriver(self, "host__request", idle=self.stall)
+        self._answers = Outstanding(self, "host")
         self.query = StreamDriver(self, "query", idle=self.stall)
         response, result = Fields(response_layout()), Fields(result_layout())
-        StreamMonitor(self, "host__response", lambda p: self._answered(response(p)),
+        StreamMonitor(self, "host__response", lambda p: self._answers.answered(response(p)),
                       stall=self.stall)
         StreamMonitor(self, "result", lambda p: self._resulted(result(p)), stall=self.stall)
         return self
-
-    def _answered(self, answer: dict[str, int]) -> None:
-        assert self._expected_answers, f"cycle {self.cycle}: an answer that nobody asked for"
-        write, word = self._expected_answers.popleft()
-        self.check((answer["write"], answer["error"], answer["data"]), (int(write), 0, word),
-                   "answer at the host port")
 
     def _resulted(self, beat: dict[str, int]) -> None:
         self._results.append((beat["data"].to_bytes(BEAT_BYTES, "little"), bool(beat["last"])))
@@ -102,21 +98,24 @@ class SliceBench(Bench):
     async def store(self, place: Place, word: int) -> None:
         """Writes a column through the host port; does not wait for the answer."""
         bank, row, column = place
-        self._expected_answers.append((True, 0))
+        tag = await self._answers.take()
+        self._answers.expect(tag, True, Status.OK, 0)
         await self._host.put(self._request.const({
-            "write": 1, "bank": bank, "row": row, "column": column, "data": word}).as_bits())
+            "tag": tag, "write": 1, "bank": bank, "row": row, "column": column,
+            "data": word}).as_bits())
         self.image[place] = word
 
     async def verify(self, place: Place) -> None:
         """Reads a column through the host port and compares it with the image."""
         bank, row, column = place
-        self._expected_answers.append((False, self.image[place]))
+        tag = await self._answers.take()
+        self._answers.expect(tag, False, Status.OK, self.image[place])
         await self._host.put(self._request.const({
-            "write": 0, "bank": bank, "row": row, "column": column}).as_bits())
+            "tag": tag, "write": 0, "bank": bank, "row": row, "column": column}).as_bits())
 
     async def settle_host(self) -> None:
         """Waits until every access of the host port has been answered."""
-        await self._until(lambda: not self._expected_answers)
+        await self._until(lambda: not self._answers)
 
     async def paint(self, bank: int, row: int) -> None:
         """Fills a row with random words."""
@@ -189,9 +188,9 @@ class SliceBench(Bench):
         await self.settle_host()
         await self.set_waves(sequence)
 
-    async def set_waves(self, sequence: Sequence) -> None:
-        """Writes the wave table."""
-        for wave, row in enumerate(sequence.rows):
+    async def set_waves(self, sequence: Sequence, first: int = 0) -> None:
+        """Writes the wave table, from an entry on."""
+        for wave, row in enumerate(sequence.rows, start=first):
             await self.host.write("wave_row", row, wave)
 
     def golden(self, sequence: Sequence, context: int) -> Attention:
@@ -201,12 +200,13 @@ class SliceBench(Bench):
                       scale=softmax_scale(sequence.q.shape[1]), spec=self.spec.pim)
 
     async def start_attention(self, sequence: Sequence, context: int, *,
-                              partial: bool = False) -> None:
+                              partial: bool = False, first_wave: int = 0) -> None:
         """Sets the registers, starts the attention and sends its queries."""
         heads, head_size = sequence.q.shape
         scale = np.float32(softmax_scale(head_size))
         await self.host.write("scale", int(scale.view(np.uint32)))
         await self.host.write("context", context)
+        await self.host.write("first_wave", first_wave)
         await self.host.write_fields("shape", last_chunk=head_size // 16 - 1,
                                      last_head=heads - 1, partial=int(partial))
         await self.host.write_fields("control", attend=1)
@@ -216,7 +216,13 @@ class SliceBench(Bench):
 
     async def finish_attention(self, sequence: Sequence, context: int, *,
                                partial: bool = False) -> None:
-        """Waits for the result of a started attention and compares every bit of it."""
+        """Waits for the result of the only attention under way and compares every bit of it."""
+        await self.collect(sequence, context, partial=partial)
+        await self._until(lambda: not int(self.dut.attend_busy.value))
+        assert not self._results, "more result beats than asked for"
+
+    async def collect(self, sequence: Sequence, context: int, *, partial: bool = False) -> None:
+        """Waits for the result of the oldest attention under way and compares every bit of it."""
         heads, head_size = sequence.q.shape
         beats = 1 + head_size // 8 if partial else head_size // 16
         await self._until(lambda: len(self._results) >= heads * beats)
@@ -236,8 +242,6 @@ class SliceBench(Bench):
             else:
                 outputs = want.output[head]
             self.check(words.hex(), outputs.tobytes().hex(), f"head {head} of {heads}")
-        await self._until(lambda: not int(self.dut.attend_busy.value))
-        assert not self._results, "more result beats than asked for"
 
     async def attend(self, sequence: Sequence, context: int | None = None, *,
                      partial: bool = False) -> int:

@@ -247,15 +247,16 @@ def _merge() -> Group:
 
 def _dma(spec: SliceSpec) -> Group:
     unit, banks = "slice.dma", bank_names(spec)
-    counts = {"read": "reads issued", "received": "reads answered", "written": "writes issued",
-              "acked": "writes in the array"}
     wide = Names(key="move_banks", width=8, labels=banks.labels, colours={})
     return Group(title="DMA", traces=(
         Trace(signal=f"{unit}.busy", title="busy"),
-        *_place(f"{unit}.move.source", "from", wide),
-        *_place(f"{unit}.move.destination", "to", wide),
-        *(Trace(signal=f"{unit}.{name}", title=title, form="decimal")
-          for name, title in counts.items()),
+        *_place(f"{unit}.source.side.place", "from", wide),
+        *_place(f"{unit}.destination.side.place", "to", wide),
+        Trace(signal=f"{unit}.mover.turns.write", title="writing"),
+        Trace(signal=f"{unit}.mover.pool.free_slots", title="free slots", form="binary"),
+        Trace(signal=f"{unit}.mover.reads.held", title="rows being read", form="binary"),
+        Trace(signal=f"{unit}.mover.writes.held", title="rows being written", form="binary"),
+        Trace(signal=f"{unit}.count", title="segments and writes under way", form="decimal"),
         *_stream(f"{unit}.port__request", "request"),
         Trace(signal=f"{unit}.port__request__payload.write", title="request: write"),
         *_place(f"{unit}.port__request__payload", "request", banks),

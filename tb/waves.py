@@ -1,8 +1,9 @@
-"""Waveform of a short run of a small slice, and views of it: ``python -m tb.waves --help``."""
+"""Waveforms of short scenarios, and views of them: ``python -m tb.waves --help``."""
 
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,11 +12,11 @@ import typer
 from rich.console import Console
 
 from hdl.slice import Slice
-from model.spec.errors import UserError
+from model.spec.errors import UserError, unknown_name
 from model.spec.presets import slice_spec
 from model.spec.slice import SliceSpec
 from model.spec.timing import Command
-from tb import gtkwave, surfer, timeline
+from tb import dma_waves, gtkwave, quantiser_waves, surfer, timeline, translator_waves
 from tb.build import ROOT, SIMULATORS, WAVEFORM, build, run, selected_simulator
 from tb.wave_view import view
 from tb.waveform import Waveform, copy_readable, intervals
@@ -65,12 +66,7 @@ def write_views(dump: Path, spec: SliceSpec) -> list[Path]:
     return [*files, picture]
 
 
-def main(
-    output: Annotated[Path, typer.Option(help="Folder for waveform and views.")]
-        = Path("build/waves"),
-    simulator: Annotated[str, typer.Option(
-        help=f"{' or '.join(SIMULATORS)}; by default what SIM says, or {SIMULATORS[0]}.")] = "",
-) -> None:
+def slice_scenario(output: Path, simulator: str) -> None:
     """Records one block move and one attention, and writes views of the waveform."""
     if simulator:
         os.environ["SIM"] = simulator
@@ -83,6 +79,27 @@ def main(
             (f"{output}/slice.gtkw", f"gtkwave {output}/slice.gtkw"),
             (f"{output}/slice.sucl", f"cd {output} && surfer --command-file slice.sucl dump.vcd")):
         console.print(f"[waves] {what:34} {how}".rstrip(), markup=False)
+
+
+SCENARIOS: Mapping[str, Callable[[Path, str], None]] = {
+    "slice": slice_scenario,
+    "dma": dma_waves.main, "quantiser": quantiser_waves.main, "translator": translator_waves.main,
+}
+"""What can be recorded; the first is what is recorded if nothing is said."""
+
+
+def main(
+    output: Annotated[Path, typer.Option(help="Folder for waveform and views.")]
+        = Path("build/waves"),
+    simulator: Annotated[str, typer.Option(
+        help=f"{' or '.join(SIMULATORS)}; by default what SIM says, or {SIMULATORS[0]}.")] = "",
+    scenario: Annotated[str, typer.Option(help=" or ".join(SCENARIOS) + ".")]
+        = next(iter(SCENARIOS)),
+) -> None:
+    """Records a scenario, and writes views of the waveform."""
+    if scenario not in SCENARIOS:
+        raise unknown_name("scenario", scenario, SCENARIOS)
+    SCENARIOS[scenario](output, simulator)
 
 
 if __name__ == "__main__":

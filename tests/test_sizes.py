@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("hdl", "tb", "model", "runtime", "tests", "tools", "docs")
+GENERATED = {ROOT / "docs" / "registers.md"}
 FILE_LINES = 400
 ELABORATE_LINES = 80
 
@@ -16,7 +17,8 @@ def files() -> list[Path]:
     """Everything that was written by hand."""
     inside = [p for folder in FOLDERS for p in (ROOT / folder).rglob("*")
               if p.suffix in (".py", ".md", ".j2", ".html", ".sh")]
-    return sorted([*inside, *ROOT.glob("*.md"), ROOT / "Makefile", ROOT / "pyproject.toml"])
+    written = [p for p in inside if p not in GENERATED]
+    return sorted([*written, *ROOT.glob("*.md"), ROOT / "Makefile", ROOT / "pyproject.toml"])
 
 
 def hardware() -> Iterator[tuple[Path, ast.ClassDef]]:

@@ -3,35 +3,59 @@
 from collections.abc import Iterator
 
 from model.spec.registers import (
-    ADDRESS_WIDTH,
+    BLOCK_WIDTH,
+    CHANNEL_BLOCKS,
+    DIE_BLOCKS,
     REGISTER_BYTES,
     Access,
     RegisterMap,
     RegisterSpec,
+    base_die_space,
     register_map,
 )
 
 HEAD = """\
-# Registers of a slice
+# Registers
 
 Generated from `model/spec/registers.py`: change the map there, then run
 `python -m tools.register_table > docs/registers.md`.
 
-A window of {window} bytes behind AXI4-Lite, made of registers of {bits} bits. Carried out are:
+Registers of {bits} bits behind AXI4-Lite, in blocks with a window of {window} bytes each. A slice
+has the block `slice` alone; a base die has those marked "once" and then, channel by channel, the
+others. `RegisterAccess` in `model/register_access.py` reaches them as `"block.register"`, such
+as `"reliability_0.log_kind"`. Carried out are:
 
 {accesses}
 
-Everything else is answered with SLVERR and changes nothing: an access that is not aligned to a
-register, an address without a register, a write to one that is read only. A write changes the bytes
-whose strobe is set. Bits without a name read as 0.
+Everything else changes nothing. Where there is no register the answer is DECERR. It is SLVERR for
+an access that is not aligned to a register, a write of less than all four bytes, a write to a
+register that is read only, and a value that a register refuses. Bits without a name read as 0.
 """
 
 
-def lines(registers: RegisterMap) -> Iterator[str]:
-    """The page, line by line."""
+def lines(space: dict[str, RegisterMap]) -> Iterator[str]:
+    """The page of some blocks, line by line."""
     bits = 8 * REGISTER_BYTES
     accesses = "\n".join(f"- `{access.name}`: {access.value}" for access in Access)
-    yield HEAD.format(window=1 << ADDRESS_WIDTH, bits=bits, accesses=accesses)
+    yield HEAD.format(window=1 << BLOCK_WIDTH, bits=bits, accesses=accesses)
+    yield from windows()
+    for block, registers in space.items():
+        yield f"\n## Block `{block}`\n"
+        yield from table(registers)
+
+
+def windows() -> Iterator[str]:
+    """Where the blocks of a base die with two channels lie."""
+    yield "| base | block of a base die with two channels | there is |"
+    yield "| --- | --- | --- |"
+    space = base_die_space(2)
+    for name in space.blocks:
+        often = "once" if name in DIE_BLOCKS else "one a channel"
+        yield f"| 0x{space.base(name):05X} | `{name}` | {often} |"
+
+
+def table(registers: RegisterMap) -> Iterator[str]:
+    """The registers of a block, and the fields of each."""
     yield "| offset | register | access | meaning |"
     yield "| --- | --- | --- | --- |"
     for register in registers.registers:
@@ -39,7 +63,7 @@ def lines(registers: RegisterMap) -> Iterator[str]:
                f"| {register.meaning} |")
     for register in registers.registers:
         if register.fields:
-            yield f"\n## `{register.name}`\n"
+            yield f"\n### `{register.name}`\n"
             yield "| bits | field | meaning |"
             yield "| --- | --- | --- |"
             for field in register.fields:
@@ -60,7 +84,9 @@ def _offsets(registers: RegisterMap, register: RegisterSpec) -> str:
 
 def main() -> None:
     """Prints the page."""
-    print("\n".join(lines(register_map())))
+    blocks = {name: make() for name, make in (*DIE_BLOCKS.items(), *CHANNEL_BLOCKS.items(),
+                                               ("slice", register_map))}
+    print("\n".join(lines(blocks)))
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ import pytest
 from amaranth.back import rtlil
 from amaranth.sim import Simulator
 
-from hdl.bank_table import BankTable
-from hdl.channel import Channel
+from hdl.dram.bank_table import BankTable
+from hdl.dram.channel import Channel
+from hdl.dram.refresh import Refresh
+from hdl.dram.timing_guard import ISSUED, ONE_BANK_COMMANDS, TimingGuard
 from hdl.layouts import column_command_layout, row_command_layout
-from hdl.refresh import Refresh
-from hdl.timing_guard import ISSUED, ONE_BANK_COMMANDS, TimingGuard
 from model.golden.timing_checker import NEEDS_CLOSED, NEEDS_OPEN, TimingChecker
 from model.spec.attention import Register
 from model.spec.errors import SpecError
@@ -47,6 +47,12 @@ def test_a_timing_that_the_hardware_cannot_keep_is_refused(changes: dict[str, in
     with pytest.raises(SpecError) as caught:
         Channel(SliceSpec(geometry=SMALL, timing=table))
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("requesters", [(), ("gpu", "gpu"), ("gpu", "pim")])
+def test_ports_need_names_of_their_own(requesters: tuple[str, ...]) -> None:
+    with pytest.raises(SpecError, match="requesters: expected different names, other than those"):
+        Channel(SliceSpec(geometry=SMALL), requesters=requesters)
 
 
 @pytest.mark.parametrize("geometry", [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from hdl.exponent import Exponent, Weight
+from hdl.attention.exponent import Exponent, Weight
 from model.golden import softmax
 from model.golden.floats import from_bits, to_bits
 from model.spec.attention import PimSpec

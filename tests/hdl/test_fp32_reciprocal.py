@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from hdl.fp32_reciprocal import Fp32Reciprocal
+from hdl.attention.fp32_reciprocal import Fp32Reciprocal
 from model.golden.floats import from_bits, to_bits
 
 CORNERS = [

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from hdl.merge import Merge
+from hdl.attention.merge import Merge
 from hdl.slice import Slice
 from model.spec.presets import slice_spec
 from runtime.cycle_table import fit_line
-from runtime.pim import attention_refresh
+from runtime.systems.pim import attention_refresh
 from tb import cycles
 from tb.bench_cycles import RECORD
 from tb.build import SIMULATORS, Built, build, run

@@ -1,62 +1,59 @@
-"""The DMA engine on both simulators, and mutants that its bench kills."""
+"""The DMA engine on both simulators, on the real memory channel, and faults that are found."""
 
 from pathlib import Path
 
 import pytest
-from amaranth import Module, Signal, Value
 
-from hdl import dma
-from hdl.dma import Dma
-from tb.bench_dma import SPEC
-from tb.build import SIMULATORS, BenchFailure, simulate
+from model.spec.dma import DmaSpec
+from tb.build import BenchFailure, Built, build, run, simulate
+from tb.dma_software import DMA, QUANTISER, SPEC, TRANSLATOR
+from tb.dma_system import DmaSystem
+from tb.dma_waves import TOP, record, view, write_views
+from tb.waveform import Waveform
+from tests.rtl.dma_faults import FAULTS, patch_units, with_faults
 
-BENCH = "tb.bench_dma"
-
-
-@pytest.mark.parametrize("simulator", SIMULATORS)
-def test_blocks_move_whole(tmp_path: Path, simulator: str) -> None:
-    simulate(Dma(SPEC), BENCH, tmp_path, simulator=simulator, seed=5)
+QUICK = ["lists_may_end_a_row_and_begin_anywhere", "later_elements_see_what_earlier_ones_wrote"]
 
 
-class _NoWait(Dma):
-    """Writes before the data have been read."""
-
-    def _elaborate_buffer(self, m: Module, received: Signal, written: Signal,
-                          taken: Value) -> Value:
-        super()._elaborate_buffer(m, received, written, taken)
-        return Value.cast(1)
-
-
-class _AnyBank(Dma):
-    """Does not ask whether a bank exists."""
-
-    def _legal(self) -> Value:
-        return self.request.rows != 0
+@pytest.fixture(scope="module")
+def built() -> Built:
+    """One simulator with all faults, none of which acts unless its number is set."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch_units(patch)
+        return build(with_faults(), "dma", simulator="verilator")
 
 
-class _WrongRow(Dma):
-    """Addresses the row after the right one."""
-
-    def _elaborate_address(self, m, move, beat, writing) -> None:
-        super()._elaborate_address(m, move, beat + self._spec.geometry.columns, writing)
-
-
-class _NeverTurns(Dma):
-    """Reads everything before it writes: the buffer overflows."""
-
-    def _elaborate_turns(self, m, read, written, total, writing) -> None:
-        with m.If((read + 1 == total) & ~writing):
-            m.d.sync += writing.eq(1)
+@pytest.mark.parametrize("bench", ["dma", "dma_control", "dma_streams", "dma_blocks"])
+def test_moves_records_and_memory_are_those_of_the_model(built: Built, tmp_path: Path,
+                                                         bench: str) -> None:
+    run(built, f"tb.bench_{bench}", tmp_path, seed=3,
+        parameters={"fault": 0})
 
 
-@pytest.mark.parametrize("mutant", [_NoWait, _AnyBank, _WrongRow, _NeverTurns])
-def test_the_bench_kills(tmp_path: Path, mutant: type[Dma]) -> None:
-    with pytest.raises(BenchFailure):
-        simulate(mutant(SPEC), BENCH, tmp_path, simulator="icarus")
+def test_data_are_converted_on_their_way(tmp_path: Path) -> None:
+    simulate(DmaSystem(SPEC, DMA, translator=TRANSLATOR, quantiser=QUANTISER),
+             "tb.bench_dma_convert", tmp_path, simulator="icarus", parameters={"fault": 0})
 
 
-def test_the_bench_kills_a_buffer_of_three_rows(tmp_path: Path,
-                                                monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dma, "ROWS_AHEAD", 3)
-    with pytest.raises(BenchFailure):
-        simulate(Dma(SPEC), BENCH, tmp_path, simulator="icarus")
+def test_the_smallest_engine_does_the_same_on_icarus(tmp_path: Path) -> None:
+    small = DmaSpec(channels=2, slots=4, jobs=2, read_lanes=1, write_lanes=1, lane_requests=1)
+    simulate(DmaSystem(SPEC, small, translator=TRANSLATOR), "tb.bench_dma", tmp_path,
+             simulator="icarus", tests=QUICK, parameters={"fault": 0})
+
+
+def test_views_of_the_waveform_show_signals_that_exist(tmp_path: Path) -> None:
+    dump = record(tmp_path, "icarus")
+    files = write_views(dump)
+    assert len(files) > 4 and all(file.stat().st_size for file in files)
+    seen = Waveform(dump, [trace.signal for group in view() for trace in group.traces],
+                    clock=f"{TOP}.clk")
+    assert seen.values(f"{TOP}.engine.mover.turns.write").any()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_bench_finds_that(built: Built, tmp_path: Path, fault: str) -> None:
+    _, _, bench, test = FAULTS[fault]
+    number = 1 + list(FAULTS).index(fault)
+    with pytest.raises(BenchFailure, match=rf"{test} +FAIL"):
+        run(built, bench, tmp_path, seed=3, tests=[test],
+            parameters={"fault": number})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hdl.merge import Merge
+from hdl.attention.merge import Merge
 from tb.bench_merge import merge_spec
 from tb.build import BenchFailure, simulate
 from tests.rtl.mutants import Mutant, mutated
@@ -26,21 +26,23 @@ def test_merge_unit_matches_the_golden_model(tmp_path, simulator, parameters, te
 
 MUTANTS = {
     "smaller maximum kept": Mutant(
-        "hdl.merge", "Mux(distance > 0, header.m, self.m)", "Mux(distance > 0, self.m, header.m)",
+        "hdl.attention.merge",
+        "Mux(distance > 0, header.m, self.m)", "Mux(distance > 0, self.m, header.m)",
         CALM),
     "part scaled like the outputs so far": Mutant(
-        "hdl.merge", "rescale(new, shifts[1])", "rescale(new, shifts[0])", CALM),
+        "hdl.attention.merge", "rescale(new, shifts[1])", "rescale(new, shifts[0])", CALM),
     "first part is added": Mutant(
-        "hdl.merge", "copying.eq(valid & first)", "copying.eq(0)", CALM),
+        "hdl.attention.merge", "copying.eq(valid & first)", "copying.eq(0)", CALM),
     "factor of the head before": Mutant(
-        "hdl.merge", "active.eq(0), factor_known.eq(0)", "active.eq(0)", CALM),
+        "hdl.attention.merge", "active.eq(0), factor_known.eq(0)", "active.eq(0)", CALM),
     "room for results ignored": Mutant(
-        "hdl.merge", "reading.eq(queue.room | ~needs_place)", "reading.eq(1)", ROUGH),
+        "hdl.attention.merge", "reading.eq(queue.room | ~needs_place)", "reading.eq(1)", ROUGH),
     "reciprocal truncates": Mutant(
-        "hdl.fp32_reciprocal", "Cat(remainder.any(), quotient)", "Cat(C(0, 2), quotient[1:])",
+        "hdl.attention.fp32_reciprocal",
+        "Cat(remainder.any(), quotient)", "Cat(C(0, 2), quotient[1:])",
         CALM),
 }
-CHAIN = ("hdl.fp32_reciprocal", "hdl.merge")
+CHAIN = ("hdl.attention.fp32_reciprocal", "hdl.attention.merge")
 
 
 @pytest.mark.parametrize("name", MUTANTS)

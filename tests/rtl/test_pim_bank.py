@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hdl.pim_bank import PimBank
+from hdl.pim.pim_bank import PimBank
 from model.spec.attention import PimSpec
 from model.spec.formats import BF16, FP16, FloatFormat
 from tb.build import BenchFailure, simulate
@@ -47,32 +47,32 @@ MUTANTS = {
         "hdl.floating", "fields.exponent <= shift", "fields.exponent < shift",
         "outputs_below_the_normal_range_vanish"),
     "zero weight not skipped": Mutant(
-        "hdl.mac_array", "weightless.eq(axpy & ~weight[:-1].any())", "weightless.eq(0)",
+        "hdl.pim.mac_array", "weightless.eq(axpy & ~weight[:-1].any())", "weightless.eq(0)",
         "a_weight_of_zero_hides_its_value"),
     "tree of distant lanes": Mutant(
-        "hdl.mac_array", "zip(level[::2], level[1::2], strict=True)",
+        "hdl.pim.mac_array", "zip(level[::2], level[1::2], strict=True)",
         "zip(level[:len(level) // 2], level[len(level) // 2:], strict=True)",
         "scores_of_every_shape"),
     "chunk counter off by one": Mutant(
-        "hdl.pim_bank", "ends_token = this_chunk == last_chunk",
+        "hdl.pim.pim_bank", "ends_token = this_chunk == last_chunk",
         "ends_token = this_chunk + 1 == last_chunk", "outputs_of_every_shape"),
     "running sum not started anew": Mutant(
-        "hdl.pim_bank", "Mux(treed.about.first, MINUS_ZERO,",
+        "hdl.pim.pim_bank", "Mux(treed.about.first, MINUS_ZERO,",
         "Mux(treed.about.first & (treed.about.token == 0), MINUS_ZERO,",
         "scores_of_every_shape"),
     "running sum started at +0": Mutant(
-        "hdl.pim_bank", "MINUS_ZERO = 1 << FP32.width - 1", "MINUS_ZERO = 0", "signed_zeros"),
+        "hdl.pim.pim_bank", "MINUS_ZERO = 1 << FP32.width - 1", "MINUS_ZERO = 0", "signed_zeros"),
     "running sum not forwarded": Mutant(
-        "hdl.pim_bank", "scored.dot & (scored.about.head == treed.about.head)", "C(0, 1)",
+        "hdl.pim.pim_bank", "scored.dot & (scored.about.head == treed.about.head)", "C(0, 1)",
         "scores_of_every_shape"),
     "start ignored": Mutant(
-        "hdl.pim_bank", "this_token = Mux(self.start, 0, token)", "this_token = token",
+        "hdl.pim.pim_bank", "this_token = Mux(self.start, 0, token)", "this_token = token",
         "start_abandons_the_block_before"),
     "hazard of early columns not seen": Mutant(
-        "hdl.pim_bank", "self.column_valid & (pending | recent)", "self.column_valid & recent",
+        "hdl.pim.pim_bank", "self.column_valid & (pending | recent)", "self.column_valid & recent",
         "hazards_are_reported"),
 }
-CHAIN = ("hdl.floating", "hdl.register_files", "hdl.mac_array", "hdl.pim_bank")
+CHAIN = ("hdl.floating", "hdl.pim.register_files", "hdl.pim.mac_array", "hdl.pim.pim_bank")
 """Modules that a mutant is built from, in the order of their imports."""
 
 

@@ -11,7 +11,8 @@ import pytest
 from amaranth import Module, Signal
 
 import hdl.slice
-from hdl.attention_sequencer import AttentionSequencer
+from hdl.attention.attention_sequencer import AttentionSequencer
+from hdl.attention.wave import wave_mask
 from hdl.layouts import PartHeader
 from hdl.slice import Slice
 from model.spec.attention import MacMode, Register
@@ -19,37 +20,73 @@ from model.spec.formats import FP32
 from model.spec.presets import slice_spec
 from tb.build import BenchFailure, Built, build, run
 
-OPTIONS: dict[str, Any] = {"pim_banks": 3, "capacity_banks": 1, "rows": 16, "group_max": 2,
+OPTIONS: dict[str, Any] = {"pim_banks": 3, "capacity_banks": 1, "rows": 32, "group_max": 2,
                            "head_size_max": 64}
 CORNERS = "attention_is_exact_at_every_context_of_two_waves"
 GROWING = "maxima_that_grow_in_a_partial_wave_reach_every_bank"
 LATE = "queries_may_come_late"
+QUEUED = "attentions_that_wait_follow_each_other.stall=0.0"
 
 Fault = Callable[[AttentionSequencer, Module], None]
 
 
-def _idle_bank_has_new_maximum(unit: AttentionSequencer, m: Module) -> None:
-    m.d.comb += m.submodules.outputs.final_bank.eq(OPTIONS["pim_banks"] - 1)
+def _idle_bank_keeps_its_outputs(unit: AttentionSequencer, m: Module) -> None:
+    row_pass = unit.pim.row_pass.p
+    with m.If(row_pass.mode == MacMode.AXPY):
+        m.d.comb += row_pass.mask.eq(wave_mask(m.submodules.issuer.values.p))
 
 
 def _scores_read_early(unit: AttentionSequencer, m: Module) -> None:
-    m.d.comb += m.submodules.scores.progress.scored.eq(~0)
+    scores = m.submodules.scores
+    m.d.comb += scores.progress.scored.eq(scores.read + 1)
 
 
 def _weights_not_awaited(unit: AttentionSequencer, m: Module) -> None:
-    m.d.comb += m.submodules.issuer.progress.weighted.eq(~0)
+    m.d.comb += m.submodules.issuer.progress.weighted.eq(m.submodules.weights.weighted + 8)
 
 
 def _queries_not_awaited(unit: AttentionSequencer, m: Module) -> None:
-    m.d.comb += m.submodules.issuer.queries_loaded.eq(1)
+    m.d.comb += m.submodules.issuer.queries_loaded.eq(m.submodules.queries.loaded + 8)
 
 
 def _weights_changed_in_use(unit: AttentionSequencer, m: Module) -> None:
-    m.d.comb += m.submodules.weights.progress.summed.eq(~0)
+    weights = m.submodules.weights
+    m.d.comb += weights.progress.summed.eq(weights.weighted)
+
+
+def _outputs_read_early(unit: AttentionSequencer, m: Module) -> None:
+    m.d.comb += m.submodules.outputs.progress.summed.eq(m.submodules.scores.read)
 
 
 def _last_bank_forgotten(unit: AttentionSequencer, m: Module) -> None:
-    m.d.comb += m.submodules.outputs.last_bank.eq(0)
+    tokens = m.submodules.outputs.wave.p.tokens
+    m.d.comb += [tokens[bank].eq(0) for bank in range(1, OPTIONS["pim_banks"])]
+
+
+def _queries_in_one_set(unit: AttentionSequencer, m: Module) -> None:
+    m.d.comb += m.submodules.queries.i.payload.eq(0)
+
+
+def _outputs_of_one_set(unit: AttentionSequencer, m: Module) -> None:
+    bus = unit.pim.register.p
+    with m.If(bus.register == Register.OUTPUT):
+        m.d.comb += bus.address[-1].eq(0)
+
+
+def _sums_of_one_set(unit: AttentionSequencer, m: Module) -> None:
+    m.d.comb += unit.score.p.set.eq(0)
+
+
+def _maximum_of_the_attention_before(unit: AttentionSequencer, m: Module) -> None:
+    m.d.comb += unit.score.p.first_wave.eq(0)
+
+
+def _rows_in_one_latch(unit: AttentionSequencer, m: Module) -> None:
+    m.d.comb += unit.pim.row_pass.p.latch.eq(0)
+
+
+def _shape_changes_under_way(unit: AttentionSequencer, m: Module) -> None:
+    m.d.comb += m.submodules.source.done.eq(m.submodules.outputs.read_out)
 
 
 def _tokens_behind_the_end(unit: AttentionSequencer, m: Module) -> None:
@@ -67,7 +104,7 @@ def _every_bank_brings_the_sum(unit: AttentionSequencer, m: Module) -> None:
     # Not unit.part.p.header: Verilator may order a block that reads one bit of a signal and drives
     # another before the block that drives the first.
     with m.If(m.submodules.outputs.part.p.header):
-        m.d.comb += unit.part.p.data[low:low + FP32.width].eq(unit.state[0].l)
+        m.d.comb += unit.part.p.data[low:low + FP32.width].eq(unit.state[0][0].l)
 
 
 def _values_read_from_keys(unit: AttentionSequencer, m: Module) -> None:
@@ -83,10 +120,14 @@ def _heads_mixed_up(unit: AttentionSequencer, m: Module) -> None:
 
 
 FAULTS: dict[Fault, str] = {
-    _idle_bank_has_new_maximum: GROWING, _scores_read_early: CORNERS,
+    _idle_bank_keeps_its_outputs: GROWING, _scores_read_early: CORNERS,
     _weights_not_awaited: CORNERS, _queries_not_awaited: LATE, _weights_changed_in_use: CORNERS,
-    _last_bank_forgotten: CORNERS, _tokens_behind_the_end: CORNERS, _rescale_in_one_bank: GROWING,
-    _every_bank_brings_the_sum: CORNERS, _values_read_from_keys: CORNERS, _heads_mixed_up: CORNERS}
+    _outputs_read_early: CORNERS, _last_bank_forgotten: CORNERS, _queries_in_one_set: QUEUED,
+    _outputs_of_one_set: QUEUED, _sums_of_one_set: QUEUED,
+    _maximum_of_the_attention_before: QUEUED, _rows_in_one_latch: QUEUED,
+    _shape_changes_under_way: QUEUED, _tokens_behind_the_end: CORNERS,
+    _rescale_in_one_bank: GROWING, _every_bank_brings_the_sum: CORNERS,
+    _values_read_from_keys: CORNERS, _heads_mixed_up: CORNERS}
 """What is wrong, and the test of the bench that must see it."""
 
 

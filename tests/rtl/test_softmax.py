@@ -2,7 +2,7 @@
 
 import pytest
 
-from hdl.softmax import Softmax
+from hdl.attention.softmax import Softmax
 from tb.bench_softmax import softmax_spec
 from tb.build import BenchFailure, simulate
 from tests.rtl.mutants import Mutant, mutated
@@ -27,24 +27,27 @@ def test_softmax_unit_matches_the_golden_model(tmp_path, simulator, parameters, 
 
 MUTANTS = {
     "maximum ignores the sign": Mutant(
-        "hdl.score_buffer", "Cat(score[:-1] ^ score[-1].replicate(FP32.width - 1),",
+        "hdl.attention.score_buffer", "Cat(score[:-1] ^ score[-1].replicate(FP32.width - 1),",
         "Cat(score[:-1],", CALM),
     "room for weights ignored": Mutant(
-        "hdl.score_buffer", " & self.room\n", "\n", ROUGH),
+        "hdl.attention.score_buffer", " & self.room\n", "\n", ROUGH),
     "exponent rounds ties away": Mutant(
-        "hdl.exponent", "(half & (rest | kept[0]))", "half", CALM),
+        "hdl.attention.exponent", "(half & (rest | kept[0]))", "half", CALM),
     "shift off by one": Mutant(
-        "hdl.softmax", "(new - old)[:", "(new - old + 1)[:", CALM),
+        "hdl.attention.softmax", "(new - old)[:", "(new - old + 1)[:", CALM),
     "sum not rescaled": Mutant(
-        "hdl.softmax", "rescale(self.state[wave.head].l, shift[wave.head])",
+        "hdl.attention.softmax", "rescale(self.state[wave.head].l, shift[wave.head])",
         "self.state[wave.head].l", CALM),
     "rescale of the last head missing": Mutant(
-        "hdl.softmax", "head <= self.shape.last_head", "head < self.shape.last_head", CALM),
+        "hdl.attention.softmax",
+        "head <= self.shape.last_head", "head < self.shape.last_head", CALM),
     "quads alternate by pairs": Mutant(
-        "hdl.weight_sum", "place.quad[0], done_place.quad[0]", "place.quad[1], done_place.quad[1]",
+        "hdl.attention.weight_sum",
+        "place.quad[0], done_place.quad[0]", "place.quad[1], done_place.quad[1]",
         CALM),
 }
-CHAIN = ("hdl.exponent", "hdl.score_buffer", "hdl.weight_sum", "hdl.softmax")
+CHAIN = ("hdl.attention.exponent", "hdl.attention.score_buffer", "hdl.attention.weight_sum",
+         "hdl.attention.softmax")
 
 
 @pytest.mark.parametrize("name", MUTANTS)

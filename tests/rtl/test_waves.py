@@ -162,3 +162,11 @@ def test_bad_options_are_one_line(tmp_path: Path, arguments: list[str], message:
                          cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 2 and ran.stderr.startswith(message)
     assert ran.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_a_scenario_that_does_not_exist_is_refused_in_one_line() -> None:
+    done = subprocess.run([sys.executable, "-m", "tb.waves", "--scenario", "tide"], cwd=ROOT,
+                          capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == ("tb.waves: scenario: expected one of dma, quantiser, slice, translator, "
+                           "not 'tide'\n")
