@@ -22,13 +22,17 @@ SIM_OPTIONS = $(call given,--trace,TRACE) $(call given,--model,MODEL) $(call giv
 CYCLES_OPTIONS = --simulator '$(SIM)' $(call given,--preset,PRESET) $(call given,--banks,BANKS) \
     $(call given,--head-size,HEAD_SIZE) $(call given,--row-bytes,ROW_BYTES)
 
-.PHONY: help setup icarus sim test waves verilog lint lock clean
+.PHONY: help setup icarus sim test waves bench faults verilog lint lock clean
 
 help:
 	@echo 'make sim      simulate the hardware, extract its cycles, replay a trace, compare systems'
 	@echo 'make test     every test'
 	@echo 'make waves    a short scenario with waveforms: build/waves'
+	@echo 'make faults   flips, aborts and resets while blocks move: build/faults.json'
+	@echo 'make bench    figures against their bounds: build/bench.json'
 	@echo 'make verilog  the Verilog of one pseudo-channel: build/verilog'
+	@echo 'make synth    cells, flip-flops, memory bits and logic depth of every unit'
+	@echo 'make formal   proofs'
 	@echo 'make lint     ruff, pyright, import contracts, truncated widths, Verilator lint'
 	@echo 'make setup    the environment only: .venv and build/verilator'
 	@echo 'make lock     requirements.lock from pyproject.toml'
@@ -36,7 +40,9 @@ help:
 	@echo
 	@echo 'Variables: SIM=verilator|icarus  TRACE=path  MODEL=name  QPS=number  SEED=number'
 	@echo '           PRESET=timing preset  BANKS=PIM banks  HEAD_SIZE=elements  ROW_BYTES=bytes'
-	@echo '           WORKERS=test processes  PYTHON=python3'
+	@echo '           SCENARIO=slice|dma|quantiser|translator (of make waves)'
+	@echo '           WORKERS=test processes  FIGURES=modules of tb/figures  PYTHON=python3'
+	@echo '           UNITS=of make synth  CLAIMS=of make formal'
 
 setup:
 	@command -v '$(PYTHON)' >/dev/null || { \
@@ -54,7 +60,13 @@ sim:
 	@tokenstack sim --cycles build/cycles.json $(SIM_OPTIONS)
 
 waves:
-	@python -m tb.waves --simulator '$(SIM)' --output build/waves
+	@python -m tb.waves --simulator '$(SIM)' --output build/waves $(call given,--scenario,SCENARIO)
+
+faults: setup
+	@python -m tb.faults --output build/faults.json --workers '$(WORKERS)'
+
+bench: icarus
+	@python -m tb.figures --output build/bench.json $(FIGURES)
 
 test: icarus
 	@python -m pytest -n '$(WORKERS)' --dist worksteal
@@ -62,6 +74,12 @@ test: icarus
 verilog: setup
 	@python -m tb.verilog --output build/verilog $(call given,--preset,PRESET) \
 	    $(call given,--banks,BANKS)
+
+synth: setup
+	@python -m tools.synth --workers '$(WORKERS)' --output build/synth.json $(UNITS)
+
+formal: setup
+	@python -m tools.formal $(CLAIMS)
 
 lint: setup
 	@echo '[lint] ruff' && ruff check --quiet .
