@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from amaranth import Module, Signal
 
-import hdl.slice
+import hdl.attention.attention_units
 from hdl.attention.attention_sequencer import AttentionSequencer
 from hdl.attention.wave import wave_mask
 from hdl.layouts import PartHeader
@@ -159,7 +159,7 @@ class FaultySlice(Slice):
 def built() -> Built:
     """One simulator with all faults."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hdl.slice, "AttentionSequencer", FaultySequencer)
+        patch.setattr(hdl.attention.attention_units, "AttentionSequencer", FaultySequencer)
         return build(FaultySlice(slice_spec(**OPTIONS)), "slice", simulator="verilator")
 
 
