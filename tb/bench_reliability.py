@@ -256,7 +256,7 @@ async def writes_of_others_are_never_undone(dut: Any) -> None:
                 place = tb.rng.choice(hot)
                 await setup.request(place, tb.rng.getrandbits(BEAT_BITS)
                                     if tb.rng.random() < 0.4 else None)
-                await tb.clocks(tb.rng.randrange(8))
+                await tb.clocks(tb.rng.randrange(SETTLE // 5))
 
         tasks = [cocotb.start_soon(hold()), cocotb.start_soon(traffic())]
         await setup.register("scrub_interval").write(1)
@@ -286,9 +286,9 @@ async def an_injection_that_a_write_met_is_made_again(dut: Any) -> None:
         dut.held.value = 0
         await RisingEdge(dut.clk)
         dut.held.value = 2                              # it has read the word, and waits again
-        await tb.clocks(20)
+        await tb.clocks(SETTLE)
         await setup.request(place, tb.rng.getrandbits(BEAT_BITS))
-        await tb.clocks(20)
+        await tb.clocks(SETTLE)
         dut.held.value = 0
         await injecting
         await setup.request(place)

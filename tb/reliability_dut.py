@@ -138,12 +138,12 @@ class ReliabilityDut(wiring.Component):
 
 
 class ReliabilityChannelDut(wiring.Component):
-    """The same with a real memory channel, which holds nobody up when asked to.
+    """The same with a real memory channel.
 
     Members
     -------
     bus, gpu, held, report_valid, reports, event
-        As in :class:`ReliabilityDut`; ``held`` is not looked at.
+        As in :class:`ReliabilityDut`.
     """
 
     bus: Any
@@ -164,8 +164,8 @@ class ReliabilityChannelDut(wiring.Component):
         m.submodules.channel = channel
         connect(m, flipped(self.bus), bus.bus)
         connect(m, bus.blocks[0], unit.access)
-        connect(m, flipped(self.gpu), channel.gpu)
-        connect(m, unit.port, channel.port(SCRUBBER))
+        self._connect_held(m, self.gpu, channel.gpu, self.held[0])
+        self._connect_held(m, unit.port, channel.port(SCRUBBER), self.held[1])
         connect(m, unit.upkeep, channel.upkeep)
         m.d.comb += [
             unit.report_valid.eq(self.report_valid),
@@ -173,3 +173,15 @@ class ReliabilityChannelDut(wiring.Component):
             self.event.eq(unit.event),
         ]
         return m
+
+    @staticmethod
+    def _connect_held(m: Module, port: Any, channel: Any, held: Value) -> None:
+        """Requests wait while ``held``; responses do not."""
+        m.d.comb += [
+            channel.request.payload.eq(port.request.payload),
+            channel.request.valid.eq(port.request.valid & ~held),
+            port.request.ready.eq(channel.request.ready & ~held),
+            port.response.payload.eq(channel.response.payload),
+            port.response.valid.eq(channel.response.valid),
+            channel.response.ready.eq(port.response.ready),
+        ]

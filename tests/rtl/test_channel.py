@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -172,10 +171,13 @@ class CrossedPool(RequestPool):
     """Answers the first port what the second asked, and the other way round."""
 
     def elaborate(self, platform: object) -> Module:
-        first, second = self.ports
-        self.ports = [SimpleNamespace(request=first.request, response=second.response),
-                      SimpleNamespace(request=second.request, response=first.response)]
-        return super().elaborate(platform)
+        m = super().elaborate(platform)
+        for port, other in ((0, 1), (1, 0)):
+            outside, inside = self.ports[port], m.submodules[f"requester_{other}"].port
+            m.d.comb += [outside.response.valid.eq(inside.response.valid),
+                         outside.response.payload.eq(inside.response.payload),
+                         inside.response.ready.eq(outside.response.ready)]
+        return m
 
 
 class BlindIntake(RequestIntake):
@@ -186,12 +188,12 @@ class BlindIntake(RequestIntake):
         return super().elaborate(platform)
 
 
-class OneWay(Direction):
-    """Turns round for every write, and at once."""
+class Fickle(Direction):
+    """Writes only as long as it must, and turns back at once."""
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.d.sync += self.writing.eq(self.writes.any() & ~self.writing)
+        m.d.sync += self.writing.eq(self.writes.any() & (~self.reads.any() | self.full.any()))
         return m
 
 
@@ -288,7 +290,7 @@ MUTANTS: dict[str, tuple[Any, str, Any, str, str]] = {
     "no look-ahead":
         (REQUESTER, "RequestWindow", HeadOnly, SCHEDULING, "row_hits_overtake_older_requests"),
     "no write batches":
-        (POOL, "Direction", OneWay, SCHEDULING, "writes_go_in_batches"),
+        (POOL, "Direction", Fickle, SCHEDULING, "writes_go_in_batches"),
     "reads wait for all writes":
         (POOL, "Direction", Obstinate, SCHEDULING,
          "a_read_of_the_first_port_waits_for_few_writes_of_the_second"),
