@@ -112,7 +112,7 @@ class MemoryController(wiring.Component):
         connect(m, channel.counters, flipped(self.counters))
         m.d.comb += [
             channel.shape.eq(self.shape), engine.pseudo_channel.eq(self.number),
-            self.moved.eq(engine.interrupt), self.refused.eq(translator.fault.valid),
+            self.moved.eq(engine.irq), self.refused.eq(translator.fault.valid),
             self.erred.eq(upkeep.event), self.device_error.eq(channel.error),
         ]
         self._registers(m, engine, translator, upkeep)

@@ -172,7 +172,7 @@ async def an_abort_leaves_a_block_where_it_was(dut: Any) -> None:
                                         block=tb.question(block)))
             await software.ring(0)
             await tb.clocks(delay)
-            await software.pulse("abort", 0)
+            await software.pulse("cancel", 0)
             await RisingEdge(dut.clk)
             await software.until(lambda: not int(software.status(0).busy))
             results = [record["result"] for record in software.take_records(0)]

@@ -95,7 +95,7 @@ async def aborted_packets_leave_the_streams_in_order(dut: Any) -> None:
             await software.ring(0)
             sending = cocotb.start_soon(tb.send(packet(tb, length))) if inward else None
             await tb.clocks(delay)
-            await software.pulse("abort", 0)
+            await software.pulse("cancel", 0)
             await tb.clocks(1)
             await software.until(lambda: not int(software.status(0).busy))
             if sending and not sending.done():

@@ -42,9 +42,9 @@ class DmaSystem(wiring.Component):
         self.shared: dict[str, Any] = {
             **{f"settings_{i}": In(SETTINGS_LAYOUT) for i in range(channels)},
             **{f"status_{i}": Out(STATUS) for i in range(channels)},
-            **{name: In(channels) for name in ("doorbell", "abort", "resume", "clear")},
+            **{name: In(channels) for name in ("doorbell", "cancel", "resume", "clear")},
             "tail": In(INDEX_BITS), "coalescing": In(table_layout(INTERRUPT_SETTINGS)),
-            "pending": Out(channels), "interrupt": Out(1),
+            "pending": Out(channels), "irq": Out(1),
             "inject": In(BEAT_WIDTH + BEAT_CHECK_BITS), "corrected": Out(1),
         }
         super().__init__({

@@ -46,7 +46,7 @@ STATUS = data.StructLayout({
 class DmaChannel(wiring.Component):
     """Fetches descriptors, cuts them into segments, ends them with a record, in order.
 
-    ``abort`` gives up what has begun: nothing more is moved, records say so, and the channel stops
+    ``cancel`` gives up what has begun: nothing more is moved, records say so, and the channel stops
     before the first descriptor that has not begun. ``resume`` goes on from there.
 
     Parameters
@@ -60,7 +60,7 @@ class DmaChannel(wiring.Component):
 
     Members
     -------
-    settings, doorbell, tail, abort, resume : ``In``
+    settings, doorbell, tail, cancel, resume : ``In``
         From software.
     status : ``Out(STATUS)``
     pseudo_channel : ``In(8)``
@@ -87,7 +87,7 @@ class DmaChannel(wiring.Component):
     settings: data.View
     doorbell: Signal
     tail: Signal
-    abort: Signal
+    cancel: Signal
     resume: Signal
     status: data.View
     pseudo_channel: Signal
@@ -121,7 +121,7 @@ class DmaChannel(wiring.Component):
         self.spec, self.dma, self.translator, self.number = spec, dma, translator, number
         super().__init__({
             "settings": In(SETTINGS_LAYOUT), "doorbell": In(1), "tail": In(INDEX_BITS),
-            "abort": In(1), "resume": In(1), "status": Out(STATUS), "pseudo_channel": In(8),
+            "cancel": In(1), "resume": In(1), "status": Out(STATUS), "pseudo_channel": In(8),
             "fetch": Out(stream.Signature(fetch_layout(spec))), "fetched": In(FETCHED),
             "offer": Out(1), "segment": Out(segment_layout(spec)), "accept": In(1),
             "unload_room": In(1), "load_room": In(1),
@@ -193,7 +193,7 @@ class DmaChannel(wiring.Component):
                                          ("stopped", "bad_doorbell", "lost", "hold"))
         failure = self.settings.stop_on_error & book.failed.any()
         m.d.comb += [
-            hold.eq(stopped | failure | self.abort | ~self.settings.enable),
+            hold.eq(stopped | failure | self.cancel | ~self.settings.enable),
             self.status.busy.eq((fetcher.begun != completer.head) | fetcher.waiting
                                 | (fetcher.pending | fetcher.available) & ~hold),
             self.status.stopped.eq(stopped), self.status.bad_doorbell.eq(doorbell),
@@ -205,7 +205,7 @@ class DmaChannel(wiring.Component):
             m.d.sync += doorbell.eq(1)
         with m.If(completer.lost):
             m.d.sync += lost.eq(1)
-        with m.If(self.abort | failure | completer.lost):
+        with m.If(self.cancel | failure | completer.lost):
             m.d.sync += stopped.eq(1)
         return hold
 
@@ -281,7 +281,7 @@ class DmaChannel(wiring.Component):
             book.note.cookie.eq(walker.descriptor.cookie),
             book.note.interrupt.eq(walker.descriptor.interrupt),
             book.segment.eq(self.accept), book.walking.eq(walker.job),
-            book.abort.eq(self.abort),
+            book.cancel.eq(self.cancel),
             book.finish.eq(completer.finish), book.finishing.eq(completer.finishing),
             book.finishing_valid.eq(completer.trouble_valid),
             book.finishing_trouble.eq(completer.news),

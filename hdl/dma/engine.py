@@ -47,13 +47,13 @@ class DmaEngine(wiring.Component):
         Of each channel; those of ring and records change only while it is idle.
     doorbell, tail : ``In(channels)``, ``In(16)``
         Descriptors of these channels before index ``tail`` are ready.
-    abort, resume, clear : ``In(channels)``
+    cancel, resume, clear : ``In(channels)``
         Gives up what has begun; goes on after a stop; clears the interrupt.
     status_0 and so on : ``Out(STATUS)``
     coalescing : ``In`` of ``INTERRUPT_SETTINGS``
     pending : ``Out(channels)``
-        Channels that want attention; the interrupt is any of them.
-    interrupt : ``Out(1)``
+        Channels that want attention; ``irq`` is any of them.
+    irq : ``Out(1)``
     pseudo_channel : ``In(8)``
         Number of this pseudo-channel in the stack.
     port : ``Out(PortSignature(spec))``
@@ -65,12 +65,12 @@ class DmaEngine(wiring.Component):
 
     doorbell: Signal
     tail: Signal
-    abort: Signal
+    cancel: Signal
     resume: Signal
     clear: Signal
     coalescing: data.View
     pending: Signal
-    interrupt: Signal
+    irq: Signal
     pseudo_channel: Signal
     port: Any
     translator: Any
@@ -90,9 +90,9 @@ class DmaEngine(wiring.Component):
             **{f"settings_{i}": In(SETTINGS_LAYOUT) for i in range(channels)},
             **{f"status_{i}": Out(STATUS) for i in range(channels)},
             "doorbell": In(channels), "tail": In(INDEX_BITS),
-            "abort": In(channels), "resume": In(channels), "clear": In(channels),
+            "cancel": In(channels), "resume": In(channels), "clear": In(channels),
             "coalescing": In(table_layout(INTERRUPT_SETTINGS)),
-            "pending": Out(channels), "interrupt": Out(1), "pseudo_channel": In(8),
+            "pending": Out(channels), "irq": Out(1), "pseudo_channel": In(8),
             "port": Out(PortSignature(spec)),
             "translator": Out(TranslatorPort(self.translator_spec)),
             "host_in": In(stream.Signature(HOST_IN)), "host_out": Out(stream.Signature(HOST_OUT)),
@@ -112,7 +112,7 @@ class DmaEngine(wiring.Component):
         m.d.comb += [
             mover.inject.eq(self.inject), self.corrected.eq(mover.corrected),
             mover.failed.eq(Cat(channel.failed for channel in channels)),
-            self.interrupt.eq(self.pending.any()),
+            self.irq.eq(self.pending.any()),
         ]
         self._segments(m, mover, channels)
         self._share(m, mover, channels)
@@ -127,7 +127,7 @@ class DmaEngine(wiring.Component):
         m.d.comb += [
             channel.settings.eq(getattr(self, f"settings_{i}")),
             channel.doorbell.eq(self.doorbell[i]), channel.tail.eq(self.tail),
-            channel.abort.eq(self.abort[i]), channel.resume.eq(self.resume[i]),
+            channel.cancel.eq(self.cancel[i]), channel.resume.eq(self.resume[i]),
             channel.pseudo_channel.eq(self.pseudo_channel),
             getattr(self, f"status_{i}").eq(channel.status),
             coalescer.count.eq(self.coalescing.count),

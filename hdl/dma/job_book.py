@@ -33,7 +33,7 @@ class JobBook(wiring.Component):
         The job that is being walked, and whether one of its segments is taken.
     walk_valid, walk_trouble : ``In(1)``, ``In(TROUBLE)``
         Trouble of that job.
-    abort : ``In(1)``
+    cancel : ``In(1)``
         Trouble of all live jobs.
     events : ``In(JobEvents())``
         From the mover.
@@ -54,7 +54,7 @@ class JobBook(wiring.Component):
     walking: Signal
     walk_valid: Signal
     walk_trouble: data.View
-    abort: Signal
+    cancel: Signal
     events: Any
     finish: Signal
     finishing: Signal
@@ -71,7 +71,7 @@ class JobBook(wiring.Component):
         super().__init__({
             "begins": In(1), "beginning": In(JOB_BITS), "note": In(NOTE),
             "segment": In(1), "walking": In(JOB_BITS),
-            "walk_valid": In(1), "walk_trouble": In(TROUBLE), "abort": In(1),
+            "walk_valid": In(1), "walk_trouble": In(TROUBLE), "cancel": In(1),
             "events": In(JobEvents()),
             "finish": In(1), "finishing": In(JOB_BITS),
             "finishing_valid": In(1), "finishing_trouble": In(TROUBLE),
@@ -116,7 +116,7 @@ class JobBook(wiring.Component):
     def _judge(self, m: Module, job: int, trouble: data.View) -> None:
         e = self.events
         news = Signal(TROUBLE, name=f"news_{job}")
-        with m.If(self.abort & self.live[job]):
+        with m.If(self.cancel & self.live[job]):
             m.d.comb += news.result.eq(Result.ABORTED)
         with m.If(self.finishing_valid & (self.finishing == job)):
             m.d.comb += news.eq(self.finishing_trouble)

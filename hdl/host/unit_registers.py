@@ -26,8 +26,8 @@ def connect_dma(m: Module, block: Any, engine: Any) -> None:
     corrected = Signal(DATA_WIDTH, name="buffer_corrected")
     m.d.sync += corrected.eq(corrected + engine.corrected)
     m.d.comb += [
-        *(getattr(engine, name).eq(Value.cast(getattr(block, name))[:len(channels)])
-          for name in ("abort", "resume", "clear")),
+        *(getattr(engine, member).eq(Value.cast(getattr(block, name))[:len(channels)])
+          for member, name in (("cancel", "abort"), ("resume", "resume"), ("clear", "clear"))),
         Value.cast(block.pending).eq(engine.pending),
         *(engine.coalescing[name].eq(block.coalescing[name]) for name in ("count", "timeout")),
         block.corrected.eq(corrected),

@@ -54,7 +54,7 @@ FAULTS: dict[str, tuple[type, Plant, str, str]] = {
         DmaChannel, part("completer", "idle", ~0), BLOCKS,
         "a_block_is_visible_only_when_it_is_whole"),
     "an abort stops nothing": (
-        DmaChannel, part("book", "abort", 0), CONTROL,
+        DmaChannel, part("book", "cancel", 0), CONTROL,
         "an_abort_at_any_time_loses_nothing/slow=False"),
     "a stopped channel goes on": (
         DmaChannel, part("walker", "hold", 0), CONTROL,
