@@ -22,6 +22,8 @@ SIM_OPTIONS = $(call given,--trace,TRACE) $(call given,--model,MODEL) $(call giv
 CYCLES_OPTIONS = --simulator '$(SIM)' $(call given,--preset,PRESET) $(call given,--banks,BANKS) \
     $(call given,--head-size,HEAD_SIZE) $(call given,--row-bytes,ROW_BYTES)
 
+CYCLES := build/cycles$(if $(filter-out hbm4_8000,$(PRESET)),-$(PRESET)).json
+
 .PHONY: help setup icarus sim test waves bench faults verilog lint lock clean
 
 help:
@@ -56,8 +58,8 @@ sim waves: $(if $(filter icarus,$(SIM)),icarus,setup)
 
 sim:
 	@tokenstack sim --check $(SIM_OPTIONS) $(call given,--banks,BANKS)
-	@python -m tb.cycles $(CYCLES_OPTIONS) --output build/cycles.json
-	@tokenstack sim --cycles build/cycles.json $(SIM_OPTIONS)
+	@python -m tb.cycles $(CYCLES_OPTIONS) --output $(CYCLES)
+	@tokenstack sim --cycles $(CYCLES) $(SIM_OPTIONS)
 
 waves:
 	@python -m tb.waves --simulator '$(SIM)' --output build/waves $(call given,--scenario,SCENARIO)

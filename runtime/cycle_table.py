@@ -26,7 +26,20 @@ COMPLETE_PIM_BANKS = 16
 WAVE_TOKENS = BLOCK_TOKENS * COMPLETE_PIM_BANKS
 """Tokens that one wave of all banks attends (docs/numerics.md)."""
 
+DEFAULT_PRESET = "hbm4_8000"
 REMEDY = "`make sim` makes it from the RTL"
+
+
+def default_table(preset: str) -> Path:
+    """Where ``make sim PRESET=...`` leaves the table of a timing preset."""
+    name = "cycles" if preset == DEFAULT_PRESET else f"cycles-{preset}"
+    return Path("build") / f"{name}.json"
+
+
+def remedy(preset: str) -> str:
+    """What makes the table of a timing preset."""
+    return REMEDY if preset == DEFAULT_PRESET else (
+        f"`make sim PRESET={preset}` makes it from the RTL")
 
 Direction = Literal["capacity_to_pim", "pim_to_capacity"]
 DIRECTIONS: tuple[Direction, ...] = ("capacity_to_pim", "pim_to_capacity")
@@ -208,12 +221,34 @@ class CycleTable:
                             f"{known.run} has for the same operation, not {row.cycles}")
 
     def attend(self, head_size: int, group: int, kv_format: str = "bf16") -> Line:
-        """Cycles over waves (one wave is :data:`WAVE_TOKENS` tokens)."""
-        line = self._attend.get((kv_format, head_size, group))
-        if line is None or len(line.points) < 2:
+        """Cycles over waves (one wave is :data:`WAVE_TOKENS` tokens), of all :meth:`passes`."""
+        lines = [self._attend[kv_format, head_size, g]
+                 for g in self.passes(head_size, group, kv_format)]
+        if len(lines) == 1:
+            return lines[0]
+        shared = set.intersection(*(set(line.points) for line in lines))
+        return Line({x: sum(line.points[x] for line in lines) for x in sorted(shared)},
+                    tuple(run for line in lines for run in line.runs),
+                    sum((line.intercept for line in lines), Fraction()),
+                    sum((line.slope for line in lines), Fraction()))
+
+    def passes(self, head_size: int, group: int, kv_format: str = "bf16") -> tuple[int, ...]:
+        """Query heads of the measured attentions that together serve ``group`` of one KV head.
+
+        That group alone if it was measured. If not, its heads are attended some at a time, each
+        time over all of the KV: the largest measured group as often as it is filled, and once the
+        smallest that the rest fits into.
+        """
+        known = [g for g in self.groups(head_size, kv_format)
+                 if len(self._attend[kv_format, head_size, g].points) > 1]
+        if group in known:
+            return (group,)
+        if not known:
             raise self._missing(f"attend rows for {kv_format}, head_size {head_size}, group "
                                 f"{group} at two multiples of {WAVE_TOKENS} tokens at least")
-        return line
+        rounds, rest = divmod(group, known[-1])
+        last = (next(g for g in known if g >= rest),) if rest else ()
+        return (known[-1],) * rounds + last
 
     def groups(self, head_size: int, kv_format: str = "bf16") -> tuple[int, ...]:
         """Numbers of query heads a KV head that :meth:`attend` has, in ascending order."""
@@ -262,13 +297,16 @@ def _line(rows: Mapping[int, _Row]) -> Line:
     return fit_line({x: row.cycles for x, row in ordered}, tuple(row.run for _, row in ordered))
 
 
-def load_cycle_table(path: Path) -> CycleTable:
-    """Reads and checks a cycle table; every fault is one :class:`UserError` line."""
+def load_cycle_table(path: Path, preset: str = DEFAULT_PRESET) -> CycleTable:
+    """Reads and checks a cycle table; every fault is one :class:`UserError` line.
+
+    ``preset`` is what it should be of, to say how to make one if there is none.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cycles: expected a table of RTL cycle counts, not "
-                        f"{(error.strerror or str(error)).lower()!r}; {REMEDY}") from None
+                        f"{(error.strerror or str(error)).lower()!r}; {remedy(preset)}") from None
     try:
         file = msgspec.json.decode(data, type=CycleFile)
     except msgspec.ValidationError as error:

@@ -8,7 +8,7 @@ import msgspec
 
 from model.spec.errors import UserError
 from model.spec.timing import TimingTable
-from runtime.cycle_table import REMEDY, CycleTable
+from runtime.cycle_table import CycleTable, remedy
 from runtime.metrics import summarise
 from runtime.models import TransformerModel
 from runtime.serving import Engine, EngineConfig, check_fits
@@ -66,11 +66,12 @@ class Experiment:
         made_for, timing = self.table.provenance.preset, self.plan.timing
         if made_for != timing.name:
             raise UserError(f"{self.table.path}: preset: expected {timing.name}, as asked "
-                            f"for, not {made_for}; `make sim PRESET={timing.name}` makes it")
+                            f"for, not {made_for}; {remedy(timing.name)}")
         if self.table.provenance.clock_ps != timing.clock_ps:
             raise UserError(f"{self.table.path}: provenance.clock_ps: expected "
                             f"{timing.clock_ps}, the clock of {timing.name}, "
-                            f"not {self.table.provenance.clock_ps}; {REMEDY}")
+                            f"not {self.table.provenance.clock_ps}; "
+                            f"{remedy(timing.name)}")
 
     def run(self, progress: Callable[[str], None] = lambda name: None) -> dict[str, object]:
         """Runs all systems and returns the whole record, in plain data.

@@ -53,6 +53,10 @@ class TransformerModel:
         """Query heads that share one KV head."""
         return self.heads // self.kv_heads
 
+    def heads_per_card(self, cards: int) -> int:
+        """KV heads of the card that has most, when ``cards`` share them as evenly as they can."""
+        return -(-self.kv_heads // cards)
+
     @property
     def query_width(self) -> int:
         """Elements of all query heads of one token."""

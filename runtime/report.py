@@ -11,7 +11,7 @@ from runtime.cycle_table import DIRECTIONS, WAVE_TOKENS, CycleTable
 from runtime.energy.price import joules_per_token
 from runtime.models import TransformerModel
 from runtime.systems import PIM_DENSITY_PERCENT, STACKS_PER_CARD, USABLE_PERCENT
-from runtime.systems.gpu import H100
+from runtime.systems.gpu import A100A, H100, GpuSpec
 from runtime.systems.pim import attention_refresh, steady_cycles
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -21,7 +21,8 @@ ATTACC = "attacc_simulator (scale-snu)"
 VSTACK = "vStack development simulator (Guo-Cheng-Ma/legacy2603)"
 
 
-def _constants(model: TransformerModel, timing: TimingTable) -> list[tuple[str, str, str]]:
+def _constants(model: TransformerModel, timing: TimingTable,
+               gpu: GpuSpec) -> list[tuple[str, str, str]]:
     """(what, value, source) of every constant behind the figures."""
     e = energy.ATTACC
     return [
@@ -31,9 +32,9 @@ def _constants(model: TransformerModel, timing: TimingTable) -> list[tuple[str, 
          model.source),
         ("DRAM timing", f"{timing.name}, clock {timing.clock_ps / 1000:g} ns", timing.source),
         ("GPU arithmetic",
-         (f"{H100.flops / 1e12:g} TFLOPS dense 16-bit ({H100.name}), "
-          f"{H100.compute_percent} % reached"), f"{ATTACC} src/config.py:111-127 and 4"),
-        ("GPU bandwidth", f"{H100.bandwidth_percent} % of the stacks' data buses reached",
+         (f"{gpu.flops / 1e12:g} TFLOPS dense 16-bit ({gpu.name}), "
+          f"{gpu.compute_percent} % reached"), f"{ATTACC} src/config.py:82-127 and 4"),
+        ("GPU bandwidth", f"{gpu.bandwidth_percent} % of the stacks' data buses reached",
          f"{ATTACC} src/config.py:5"),
         ("norms and activations",
          "6.87 us + 1.6e-6 us/B, 8.29 us + 4.47e-7 us/B at 1555 GB/s, scaled by bandwidth",
@@ -87,6 +88,7 @@ def render_report(record: dict[str, Any], table: CycleTable, model: TransformerM
             f"Prices: {prices.name}") for prices in (energy.ENERGY_TABLES["attacc"],
                                                    energy.ENERGY_TABLES["hbm4"])],
     } if feasible else {}
+    gpu = next(g for g in (H100, A100A) if g.name == record["provenance"]["gpu"])
     return environment.get_template("report.html.j2").render(
         record=record, source=record["provenance"], systems=record["systems"], feasible=feasible,
         columns=tables.RESULT_COLUMNS, cells=tables.result_cells, bounds=tables.bounds,
@@ -95,4 +97,4 @@ def render_report(record: dict[str, Any], table: CycleTable, model: TransformerM
         attentions=_attentions(table, model.head_size),
         refresh=float(attention_refresh(timing)), timing=timing,
         migrations=[table.migrate(model.head_size, d) for d in DIRECTIONS],
-        gpu_percent=H100.bandwidth_percent, constants=_constants(model, timing))
+        gpu_percent=gpu.bandwidth_percent, constants=_constants(model, timing, gpu))

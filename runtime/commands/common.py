@@ -13,6 +13,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 DEFAULT_REQUESTS = 400
 DEFAULT_QPS = 4.0       # the rate of vStack's runs (facts.md 1.2)
 
+CYCLES_HELP = ("Cycle table; default: build/cycles.json, or of another timing preset "
+               "build/cycles-PRESET.json.")
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Seed = Annotated[int, typer.Option(help="Seed of the generator.")]
 

@@ -10,6 +10,7 @@ from model.spec.errors import SpecError, UserError
 from model.spec.timing import TIMING_PRESETS, timing_preset
 from runtime import tables
 from runtime.commands.common import (
+    CYCLES_HELP,
     DEFAULT_QPS,
     DEFAULT_REQUESTS,
     Json,
@@ -18,7 +19,7 @@ from runtime.commands.common import (
     progress_bar,
 )
 from runtime.commands.workload import SkipBad, TraceFormat, chosen_workload
-from runtime.cycle_table import COMPLETE_PIM_BANKS, load_cycle_table
+from runtime.cycle_table import COMPLETE_PIM_BANKS, default_table, load_cycle_table
 from runtime.experiment import Experiment, Plan
 from runtime.files import encode, write_atomically
 from runtime.models import MODELS, model_by_name, without_gqa
@@ -84,7 +85,7 @@ def sim(
     no_overlap: Annotated[str, typer.Option(
         help="Resources whose transfers stop the steps though the hardware could do both, "
              f"comma-separated, of {', '.join(RESOURCES)}.")] = "",
-    cycles: Annotated[Path, typer.Option(help="Cycle table.")] = Path("build/cycles.json"),
+    cycles: Annotated[Path | None, typer.Option(help=CYCLES_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("build"),
     check: Annotated[bool, typer.Option(
         "--check", help="Check all that needs no cycle table, and no more.")] = False,
@@ -107,7 +108,8 @@ def sim(
         no_overlap=tuple(name.strip() for name in no_overlap.split(",") if name.strip()))
     if cards is None:
         cards = machine.cards or least_cards(chosen, transformer, timing)
-    cycle_table = None if check else load_cycle_table(cycles)
+    cycle_table = None if check else load_cycle_table(
+        cycles or default_table(timing.name), timing.name)
     with progress_bar(json or check, len(chosen) + 2) as (progress, task):
         progress.update(task, description="reading the workload")
         plan = Plan(

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model.spec.errors import SpecError
-from runtime.commands.common import Json, print_json, progress_bar
+from runtime.commands.common import CYCLES_HELP, Json, print_json, progress_bar
 from runtime.energy import ENERGY_TABLES, energy_table
 from runtime.study.cells import Cell
 from runtime.study.run import StudyRun, presets
@@ -59,9 +59,7 @@ def study(
         help="Dask scheduler, such as tcp://host:8786; default: workers on this machine.")] = None,
     workers: Annotated[int | None, typer.Option(
         help="Processes of this machine, 0 for none but this one; default: a core each.")] = None,
-    cycles: Annotated[str, typer.Option(
-        help="Cycle tables, comma-separated, one for each timing preset that is needed.")]
-    = "build/cycles.json",
+    cycles: Annotated[Path | None, typer.Option(help=CYCLES_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Folder of results and finished cells.")]
     = Path("build/study"),
     json: Json = False,
@@ -83,7 +81,7 @@ def study(
         tolerance=preset.tolerance, profile=profile, cards=cards,
         settings=_pairs(settings), capacity=capacity, slo_reference=slo_reference,
         slo_factor=slo_factor, slo_share=slo_share, energy=energy_table(energy),
-        cycles=tuple(Path(c) for c in _list(cycles)), out=out)
+        cycles=cycles, out=out)
     with progress_bar(json, None) as (progress, task):
         def report(cell: Cell, fresh: bool) -> None:
             progress.update(task, advance=1,

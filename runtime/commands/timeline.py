@@ -7,9 +7,9 @@ import typer
 from rich.console import Console
 
 from model.spec.errors import UserError
-from runtime.commands.common import Json, Seed, print_json
+from runtime.commands.common import CYCLES_HELP, Json, Seed, print_json
 from runtime.commands.workload import SkipBad, TraceFormat, chosen_workload
-from runtime.cycle_table import load_cycle_table
+from runtime.cycle_table import default_table, load_cycle_table
 from runtime.files import write_atomically
 from runtime.insight.perfetto import encode_timeline, timeline
 from runtime.insight.recorder import Recorder
@@ -18,7 +18,7 @@ from runtime.models import MODELS, model_by_name
 from runtime.serving import Engine
 from runtime.study.machine import build, common_cards, engine_config
 from runtime.systems import SYSTEMS
-from runtime.systems.profile import PROFILES
+from runtime.systems.profile import PROFILES, profile_by_name
 
 
 def timeline_command(
@@ -35,13 +35,14 @@ def timeline_command(
     skip_bad: SkipBad = False,
     profile: Annotated[str, typer.Option(help=f"One of {', '.join(PROFILES)}.")] = "hbm4",
     cards: Annotated[int | None, typer.Option(help="Cards; default: the fewest that do.")] = None,
-    cycles: Annotated[Path, typer.Option(help="Cycle table.")] = Path("build/cycles.json"),
+    cycles: Annotated[Path | None, typer.Option(help=CYCLES_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Folder of both files.")] = Path("build/timeline"),
     json: Json = False,
 ) -> None:
     """Record one run: GPU, each stack's PIM units, DMA, links, requests, KV by tier."""
     transformer, config = model_by_name(model), engine_config(profile, {})
-    table = load_cycle_table(cycles)
+    preset = profile_by_name(profile).preset
+    table = load_cycle_table(cycles or default_table(preset), preset)
     built = build(system, transformer, profile,
                   common_cards((system,), transformer, profile, cards), lambda preset: table)
     workload = chosen_workload(trace, qps, seed, requests, limit, trace_format=trace_format,

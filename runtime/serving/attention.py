@@ -113,9 +113,9 @@ class PimAttention:
 
     @staticmethod
     def _table_bytes_per_wave(system: System) -> int:
-        if system.spec.addressing != "host":
+        if system.spec.addressing != "host" or system.pim is None:
             return 0
-        return system.model.layers * system.model.kv_heads * BEAT_BYTES
+        return system.model.layers * system.model.kv_heads * BEAT_BYTES * system.pim.passes
 
     def add(self, running: Running) -> None:
         parts = dict(running.plan)
@@ -178,7 +178,7 @@ class PimAttention:
         partial = model.group * (model.head_size + 2) * FP32_BYTES
         heads = int((different - 1).sum()) * outputs + int(
             (different[apart] * partial - outputs).sum())
-        return heads * model.layers * self._system.gpu.cards
+        return -(-heads * model.layers * model.kv_heads // self._array.heads)
 
     def remove(self, running: Running) -> None:
         job = self._jobs.pop(running.sequence)
@@ -254,7 +254,8 @@ class PimAttention:
         # Every bank opens its rows for a wave, those with no block in it as well.
         tokens = self._waves * WAVE_TOKENS * steps
         counts["pim_busy_ps"] += self.ps(steps)
-        counts["pim_bank_bytes"] += tokens * system.model.kv_bytes_per_token
+        counts["pim_bank_bytes"] += (tokens * self._array.passes
+                                     * system.model.kv_bytes_per_token)
         counts["pim_macs"] += tokens * system.gpu.decode_macs_per_token
         counts["pim_scores"] += (self._batch.context_sum(steps) * system.model.layers
                                  * system.model.heads)

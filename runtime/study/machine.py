@@ -7,7 +7,7 @@ from typing import Any
 
 from model.spec.errors import SpecError, UserError, unknown_name
 from model.spec.timing import timing_preset
-from runtime.cycle_table import CycleTable
+from runtime.cycle_table import CycleTable, remedy
 from runtime.models import TransformerModel
 from runtime.serving import EngineConfig
 from runtime.systems import (
@@ -68,6 +68,6 @@ def build(system: str, model: TransformerModel, profile: str, cards: int,
     timing, table = timing_preset(chosen.preset), table_of(chosen.preset)
     if table.provenance.preset != timing.name:
         raise UserError(f"{table.path}: preset: expected {timing.name}, as profile {profile} has, "
-                        f"not {table.provenance.preset}; `make sim PRESET={timing.name}` makes it")
+                        f"not {table.provenance.preset}; {remedy(timing.name)}")
     return build_system(system_by_name(system), model, timing, table, cards=cards,
                         gpu=chosen.gpu)

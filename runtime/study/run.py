@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from model.spec.errors import SpecError, UserError, require_int, unknown_name
-from runtime.cycle_table import CycleTable, load_cycle_table
+from runtime.cycle_table import CycleTable, default_table, load_cycle_table, remedy
 from runtime.energy import EnergyTable
 from runtime.generator import WORKLOADS
 from runtime.models import model_by_name
@@ -73,15 +73,14 @@ class StudyRun:
     slo_factor: float
     slo_share: float
     energy: EnergyTable
-    cycles: tuple[Path, ...]
+    cycles: Path | None
     out: Path
 
     def execute(self, scheduler: str | None, workers: int, progress: Progress) -> Record:
         """Runs what is missing and writes all files; returns the study's record."""
-        plan, inputs, tables = self.prepare()
+        plan, inputs, table = self.prepare()
         findings, counts = Findings(), {"fresh": 0, "kept": 0}
-        preset = profile_by_name(self.profile).preset
-        cycles_sha, code = tables[preset].sha256, code_fingerprint()
+        cycles_sha, code = table.sha256, code_fingerprint()
         seen: dict[str, bool] = {}
 
         def key(cell: Cell) -> str:
@@ -99,7 +98,7 @@ class StudyRun:
         findings = findings.in_order_of(plan)
         counts |= {"cells": len(seen), "combinations": len(list(plan.combinations())),
                    "infeasible": sum(not r["feasible"] for r in findings.grid.values())}
-        provenance = self._provenance(tables[preset], code)
+        provenance = self._provenance(table, code)
         try:
             record = write_study(self.out, plan, findings, self.energy, provenance, counts)
         except OSError as error:
@@ -108,7 +107,7 @@ class StudyRun:
         return record | {"counts": counts,
                          "baselines": [s for s in plan.systems if s in BASELINES]}
 
-    def prepare(self) -> tuple[StudyPlan, Inputs, dict[str, CycleTable]]:
+    def prepare(self) -> tuple[StudyPlan, Inputs, CycleTable]:
         """Checks everything, and reads what the cells need."""
         require_int("requests", self.requests, 1, 100_000_000)
         for system in (*self.systems, self.slo_reference):
@@ -129,17 +128,14 @@ class StudyRun:
         plan = StudyPlan(models=self.models, systems=self.systems, traces=traces, rates=self.rates,
                          seeds=self.seeds, profile=self.profile, cards=cards,
                          options=self.settings, slo=slo)
-        tables = {}
-        for path in self.cycles:
-            table = load_cycle_table(path)
-            tables[table.provenance.preset] = table
         wanted = profile_by_name(self.profile).preset
-        if wanted not in tables:
-            raise UserError(f"cycles: expected a table of {wanted}, as profile {self.profile} has, "
-                            f"not of {', '.join(tables) or 'nothing'}; `make sim PRESET={wanted}` "
-                            "makes it")
-        cycles = {name: (str(t.path), t.path.read_bytes()) for name, t in tables.items()}
-        return plan, Inputs(cycles=cycles, traces=contents), tables
+        table = load_cycle_table(self.cycles or default_table(wanted), wanted)
+        made = table.provenance.preset
+        if made != wanted:
+            raise UserError(f"{table.path}: preset: expected {wanted}, as profile {self.profile} "
+                            f"has, not {made}; {remedy(wanted)}")
+        cycles = {made: (str(table.path), table.path.read_bytes())}
+        return plan, Inputs(cycles=cycles, traces=contents), table
 
     def _traces(self) -> tuple[tuple[TraceRef, ...], dict[str, tuple[str, bytes]]]:
         references, contents = [], {}

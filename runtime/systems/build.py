@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from model.spec.attention import BLOCK_TOKENS
-from model.spec.errors import SpecError, require_int
+from model.spec.errors import require_int
 from model.spec.geometry import BEAT_BYTES, StackGeometry
 from model.spec.timing import TimingTable
 from runtime.cycle_table import CycleTable
@@ -80,9 +80,7 @@ def build_tiers(spec: SystemSpec, model: TransformerModel, timing: TimingTable, 
                 cards: int, host_bytes: int = HOST_BYTES) -> tuple[Tier, ...]:
     """A system's places for KV blocks; :class:`Infeasible` if the weights leave no room."""
     require_int("cards", cards, 1, 64)
-    if model.kv_heads % cards:
-        raise SpecError("cards", cards, f"a divisor of the {model.kv_heads} KV heads "
-                        f"of {model.name}")
+    most, heads = model.heads_per_card(cards), model.kv_heads
     sid = STACKS[timing.name].sid_bytes * cards * USABLE_PERCENT
 
     def plain(sids: int) -> int:
@@ -109,6 +107,8 @@ def build_tiers(spec: SystemSpec, model: TransformerModel, timing: TimingTable, 
                   dense(2 * spec.dedicated) + plain(2 * spec.remote), WIDE)]
     else:
         sizes = [("hbm", room, WIDE)]
+    # A tier is full when the card with most KV heads is.
+    sizes = [(name, size * heads // (most * cards), form) for name, size, form in sizes]
     if host_bytes:
         sizes.append(("host", host_bytes, spec.cold_format))
     return tuple(Tier(name=name, kv_blocks=size // stored_block_bytes(model, kv_format),
@@ -116,17 +116,21 @@ def build_tiers(spec: SystemSpec, model: TransformerModel, timing: TimingTable, 
 
 
 def least_cards(specs: Iterable[SystemSpec], model: TransformerModel, timing: TimingTable) -> int:
-    """The fewest cards at which all systems hold the model; if none, the most that share it."""
+    """The fewest cards at which all systems hold the model.
+
+    Of the numbers that divide its KV heads if there is one, or else of the powers of two; if none
+    will do, the most that share its heads evenly.
+    """
     chosen = list(specs)
-    for cards in range(1, min(model.kv_heads, 64) + 1):
-        if model.kv_heads % cards == 0:
-            try:
-                for spec in chosen:
-                    build_tiers(spec, model, timing, cards=cards)
-            except Infeasible:
-                continue
-            return cards
-    return max(c for c in range(1, min(model.kv_heads, 64) + 1) if model.kv_heads % c == 0)
+    even = [c for c in range(1, 65) if model.kv_heads % c == 0]
+    for cards in (*even, *(1 << k for k in range(7))):
+        try:
+            for spec in chosen:
+                build_tiers(spec, model, timing, cards=cards)
+        except Infeasible:
+            continue
+        return cards
+    return even[-1]
 
 
 def _routes(spec: SystemSpec, tiers: tuple[Tier, ...], gpu: GpuRoofline, dma: StackDma | None,
@@ -174,6 +178,15 @@ def build_system(spec: SystemSpec, model: TransformerModel, timing: TimingTable,
         card_bandwidth=STACKS_PER_CARD * stack_bandwidth,
         prefill_bandwidth=weight_bandwidth if spec.remote else kv_bandwidth)
     derived = [dma.derived] if dma and dma.derived else []
+    parts = table.passes(model.head_size, model.group) if pim else (model.group,)
+    if parts != (model.group,):
+        derived.append(f"attention of {model.group} query heads a KV head: derived, as the cycle "
+                       "table has no rows for it: the sum of attentions of "
+                       f"{' and '.join(map(str, parts))}, each over all of the KV")
+    if model.kv_heads % cards:
+        derived.append(f"{model.kv_heads} KV heads on {cards} cards: at most "
+                       f"{model.heads_per_card(cards)} a card, whose room and time are those of "
+                       "all; what that leaves unused on the others stays so")
     if spec.addressing == "host":
         derived.append("wave tables written by software: derived, a burst of 32 bytes over the "
                        "GPU's memory interface for each wave of each attention")

@@ -96,7 +96,8 @@ class GpuRoofline:
     gpu : GpuSpec
     model : TransformerModel
     cards : int
-        Each holds an equal share of weights and heads.
+        Each holds an equal share of the weights, and KV heads as equal as whole ones can be: the
+        one that has most sets the time of attention and of moving KV.
     weight_bandwidth : int
         Bytes a second between a GPU and the memory of its weights and activations.
     kv_bandwidth : int
@@ -115,7 +116,10 @@ class GpuRoofline:
         self.weight_bandwidth, self.kv_bandwidth = weight_bandwidth, kv_bandwidth
         self.card_bandwidth = card_bandwidth
         self.prefill_bandwidth = prefill_bandwidth or kv_bandwidth
-        self._flops = gpu.flops * gpu.compute_percent * cards
+        # Attention goes at the pace of the card with most KV heads: times ``most`` of ``all``.
+        self._most_heads, self._all_heads = model.heads_per_card(cards), model.kv_heads
+        self._card_flops = gpu.flops * gpu.compute_percent
+        self._flops = self._card_flops * cards
         self._percent_cards = gpu.bandwidth_percent * cards
         self._macs_per_pair = 2 * model.layers * model.query_width
         self._chunk_bytes_per_token = (model.kv_bytes_per_token
@@ -129,8 +133,18 @@ class GpuRoofline:
     def _memory_ps(self, size: int, bandwidth: int) -> int:
         return -(-size * (100 * PS_PER_SECOND) // (bandwidth * self._percent_cards))
 
-    def _longer(self, macs: int, size: int, bandwidth: int) -> Work:
-        arithmetic, memory = self._compute_ps(macs), self._memory_ps(size, bandwidth)
+    def kv_share_ps(self, size: int, per_second: int) -> int:
+        """Time in which each card moves its KV heads' part of ``size`` bytes at this rate."""
+        return -(-size * PS_PER_SECOND * self._most_heads // (per_second * self._all_heads))
+
+    def _attention_ps(self, macs: int, size: int, bandwidth: int) -> tuple[int, int]:
+        """Arithmetic and memory time of attention."""
+        most, all_heads = self._most_heads, self._all_heads
+        return (-(-macs * (200 * PS_PER_SECOND * most) // (self._card_flops * all_heads)),
+                -(-size * (100 * PS_PER_SECOND * most)
+                  // (bandwidth * self.gpu.bandwidth_percent * all_heads)))
+
+    def _longer(self, arithmetic: int, memory: int, macs: int, size: int) -> Work:
         if arithmetic >= memory:
             return Work(arithmetic, size, macs, 0, arithmetic, arithmetic - memory)
         return Work(memory, size, macs)
@@ -138,7 +152,8 @@ class GpuRoofline:
     def _product(self, tokens: int, inputs: int, outputs: int) -> Work:
         size = ELEMENT_BYTES * (inputs * outputs + tokens * (inputs + outputs))
         macs = tokens * inputs * outputs
-        return self._longer(macs, size, self.weight_bandwidth)
+        return self._longer(self._compute_ps(macs), self._memory_ps(size, self.weight_bandwidth),
+                            macs, size)
 
     def _elementwise(self, tokens: int) -> Work:
         gpu, model = self.gpu, self.model
@@ -184,16 +199,17 @@ class GpuRoofline:
         written = self._kv_bytes_per_token * tokens
         size = (self._kv_bytes_per_token * (before + tokens)
                 + self._chunk_bytes_per_token * tokens)
-        work = self._longer(self._macs_per_pair * pairs, size, self.prefill_bandwidth)
+        macs = self._macs_per_pair * pairs
+        work = self._longer(*self._attention_ps(macs, size, self.prefill_bandwidth), macs, size)
         if self.prefill_bandwidth == self.kv_bandwidth:
             return work
         # To another device, while the chunk is computed.
-        sending = self._memory_ps(written, self.kv_bandwidth)
+        sending = self.kv_memory_ps(written)
         return work if sending <= work.ps else work._replace(ps=sending, arithmetic_ps=0)
 
     def kv_memory_ps(self, size: int) -> int:
         """Time to read or write so many bytes, over all cards, where KV lives."""
-        return self._memory_ps(size, self.kv_bandwidth)
+        return self._attention_ps(0, size, self.kv_bandwidth)[1]
 
     @property
     def decode_macs_per_token(self) -> int:
@@ -207,8 +223,8 @@ class GpuRoofline:
         Rounded to whole picoseconds (Llama-3-8B on five HBM4 stacks: 15,059 ps, by 0.002 %), so
         that the sum over many steps has an exact closed form.
         """
-        return max(self._memory_ps(self.model.kv_bytes_per_token, self.kv_bandwidth),
-                   self._compute_ps(self.decode_macs_per_token))
+        return max(self._attention_ps(self.decode_macs_per_token, self.model.kv_bytes_per_token,
+                                      self.kv_bandwidth))
 
     def vector_exchange(self, sequences: int, further: int = 0) -> Work:
         """Queries to the PIM units and outputs back, over the GPU's memory interface.
@@ -216,4 +232,4 @@ class GpuRoofline:
         ``further`` bytes, over all layers and cards, go with them.
         """
         size = 2 * self.model.layers * sequences * self.model.query_width * ELEMENT_BYTES + further
-        return Work(self._memory_ps(size, self.kv_bandwidth), size)
+        return Work(self.kv_memory_ps(size), size)

@@ -62,9 +62,12 @@ class PimArray:
     Attributes
     ----------
     heads : int
-        KV heads of a card.
+        KV heads of a card (of the one that has most).
     units : int
         Units of all stacks of a card.
+    passes : int
+        Attentions over the same KV that serve a KV head's query heads; more than one if the table
+        has none for so many.
     attend, merge : Line
         Cycles over waves, and over further parts.
     refresh : Fraction
@@ -75,9 +78,10 @@ class PimArray:
 
     def __init__(self, table: CycleTable, model: TransformerModel, *, cards: int, stacks: int,
                  units_per_stack: int) -> None:
-        self.heads = model.kv_heads // cards
+        self.heads = model.heads_per_card(cards)
         self.stacks, self.units_per_stack = stacks, units_per_stack
         self.units = stacks * units_per_stack
+        self.passes = len(table.passes(model.head_size, model.group))
         self.attend = table.attend(model.head_size, model.group)
         self.merge = table.merge(model.head_size, model.group)
         self.refresh = attention_refresh(table.timing)

@@ -15,7 +15,6 @@ from runtime.cycle_table import CycleTable, Direction
 from runtime.models import TransformerModel
 from runtime.systems.gpu import GpuRoofline
 from runtime.tiers.tier import WIDE
-from runtime.workload import PS_PER_SECOND
 
 BUS_RESOURCES = ("dma", "hbm_read", "hbm_write")
 RESOURCES = (*BUS_RESOURCES, "nvlink", "pcie")
@@ -77,7 +76,7 @@ class StackDma:
     def __init__(self, table: CycleTable, model: TransformerModel, *, cards: int, channels: int,
                  cold_format: str = WIDE) -> None:
         self.channels = channels
-        self.moves_per_block = model.layers * model.kv_heads // cards
+        self.moves_per_block = model.layers * model.heads_per_card(cards)
         self.derived = ""
         self._block_cycles: dict[Direction, int] = {}
         for direction in ("capacity_to_pim", "pim_to_capacity"):
@@ -119,11 +118,10 @@ def host_route(gpu: GpuRoofline, block_bytes: int, bandwidth: int, *, up: bool,
                by_link: bool) -> Route:
     """Between the host and HBM; each card moves its share over a link of its own."""
     side = "nvlink" if by_link else "hbm_write" if up else "hbm_read"
-    per_second = bandwidth * gpu.cards
 
     def cost(kv_blocks: int) -> tuple[tuple[str, int], ...]:
         size = kv_blocks * block_bytes
-        return (("pcie", -(-size * PS_PER_SECOND // per_second)), (side, gpu.kv_memory_ps(size)))
+        return (("pcie", gpu.kv_share_ps(size, bandwidth)), (side, gpu.kv_memory_ps(size)))
 
     return Route(cost, "pcie")
 

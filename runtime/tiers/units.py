@@ -1,6 +1,7 @@
 """What lies in the PIM units of a card and what they have to do.
 
-All cards work alike: each holds an equal share of the KV heads, so one card stands for all.
+All cards work alike: each holds an equal share of the KV heads, so one card, of those with most
+heads, stands for all.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -6,7 +6,7 @@ import pytest
 
 from model.spec.errors import SpecError, UserError
 from model.spec.timing import HBM3_5200, HBM4_8000
-from runtime.models import GPT_3_175B, LLAMA_3_8B, QWEN3_32B
+from runtime.models import DEVSTRAL_2_123B, GPT_3_175B, LLAMA_3_8B, QWEN3_32B
 from runtime.systems import (
     DEFAULT_SYSTEMS,
     SYSTEMS,
@@ -125,14 +125,48 @@ def test_the_fewest_cards_are_those_of_the_most_demanding_system():
     assert least_cards(every, LLAMA_3_8B, HBM4_8000) == 1
     assert least_cards(one, QWEN3_32B, HBM4_8000) == 1
     assert least_cards(every, QWEN3_32B, HBM4_8000) == 2      # 61 GiB on plain stacks of 32
+    assert least_cards(every, DEVSTRAL_2_123B, HBM4_8000) == 8      # 6 KV heads: 6 are too few
     giant = replace(QWEN3_32B, layers=5000)
     assert least_cards(every, giant, HBM4_8000) == 8           # infeasible, and said to be
+
+
+def test_kv_heads_that_cards_do_not_divide_leave_some_of_them_short(table):
+    """Six KV heads on eight cards: one or none each, so KV is served as by six cards."""
+    for name in ("gpu", "attacc_split2", "tokenstack"):
+        six, eight = (build_system(SYSTEMS[name], DEVSTRAL_2_123B, HBM4_8000, table, cards=n)
+                      for n in (6, 8))
+        assert eight.gpu.decode_ps_per_token == six.gpu.decode_ps_per_token
+        assert eight.gpu.kv_memory_ps(10**9) == six.gpu.kv_memory_ps(10**9)
+        assert eight.gpu.prefill_attention(512, 4000).ps == six.gpu.prefill_attention(512, 4000).ps
+        assert eight.gpu.dense(64, 1).matrix.ps < six.gpu.dense(64, 1).matrix.ps
+        assert "6 KV heads on 8 cards" in " ".join(eight.derived)
+        for place in eight.routes:
+            assert eight.routes[place].cost(100) == six.routes[place].cost(100)
+        if eight.pim is not None and six.pim is not None:
+            assert (eight.pim.heads, six.pim.heads) == (1, 1)
+            assert abs(eight.tiers[0].kv_blocks - six.tiers[0].kv_blocks) <= 1
+    uneven = build_system(SYSTEMS["attacc_split4"], LLAMA_3_8B, HBM4_8000, table, cards=3)
+    assert uneven.pim is not None and uneven.pim.heads == 3
+    one = build_system(SYSTEMS["attacc_split4"], LLAMA_3_8B, HBM4_8000, table, cards=1)
+    assert uneven.tiers[0].kv_blocks == pytest.approx(one.tiers[0].kv_blocks * 8 / 3, abs=2)
+
+
+def test_query_heads_that_were_not_measured_together_are_attended_in_turns(table):
+    line, eight = table.attend(128, 16), table.attend(128, 8)
+    assert table.passes(128, 16) == (8, 8)
+    assert [line.cycles(w) for w in (1, 3, 50)] == [2 * eight.cycles(w) for w in (1, 3, 50)]
+    assert (table.passes(128, 12), table.passes(128, 6), table.passes(128, 4)) == (
+        (8, 4), (8,), (4,))
+    system = build_system(SYSTEMS["tokenstack"], DEVSTRAL_2_123B, HBM4_8000, table, cards=6)
+    assert system.pim is not None and system.pim.passes == 2
+    assert "the sum of attentions of 8 and 8" in " ".join(system.derived)
+    assert "attention of" not in " ".join(system_named("tokenstack", table).derived)
 
 
 def test_unknown_names_and_impossible_cards_are_refused(table):
     with pytest.raises(UserError, match="did you mean 'tokenstack_base'"):
         system_by_name("tokenstack-base")
-    with pytest.raises(SpecError, match="cards: expected a divisor of the 8 KV heads"):
-        build_system(SYSTEMS["gpu"], LLAMA_3_8B, HBM4_8000, table, cards=5)
+    with pytest.raises(SpecError, match=r"cards: expected an integer in 1\.\.64, not 65"):
+        build_system(SYSTEMS["gpu"], LLAMA_3_8B, HBM4_8000, table, cards=65)
     with pytest.raises(SpecError, match="system x: expected 5 stacks, not 4"):
         SystemSpec(name="x", title="four", plain=4)
