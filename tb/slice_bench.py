@@ -28,6 +28,8 @@ Place = tuple[int, int, int]
 
 TIME_OUT_CLOCKS = 200_000
 
+LEAN_TIME_OUT_CLOCKS = 2_000_000
+
 LEAN_POLL_CLOCKS = 16
 """How often a bench that does not watch every clock looks whether what it waits for is there."""
 
@@ -80,6 +82,7 @@ class SliceBench(Bench):
         super().__init__(dut)
         self.spec, self.stall, self.watch = spec, stall, watch
         self.result_clocks: list[int] = []
+        self.time_out = TIME_OUT_CLOCKS if watch else LEAN_TIME_OUT_CLOCKS
         self.dtype = DTYPES[spec.pim.kv_format]
         self.image: dict[Place, int] = {}
         self._results: deque[tuple[bytes, bool]] = deque()
@@ -113,7 +116,7 @@ class SliceBench(Bench):
                     await RisingEdge(self.dut.clk)
                 else:
                     await Timer(LEAN_POLL_CLOCKS * PERIOD_NS, "ns")
-        await with_timeout(wait(), TIME_OUT_CLOCKS * PERIOD_NS, "ns")
+        await with_timeout(wait(), self.time_out * PERIOD_NS, "ns")
 
     # Memory
 

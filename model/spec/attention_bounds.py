@@ -12,11 +12,14 @@ from model.spec.attention import BLOCK_TOKENS, KvLayout, PimSpec
 from model.spec.slice import SliceSpec
 from model.spec.timing import TimingTable
 
+POSTPONED_MAX = 8
+"""Refreshes of a bank that may be outstanding, each for an interval of tREFI (decision 005)."""
+
 
 def column_clocks(timing: TimingTable, group: int, *, elements: int = PimSpec.LANES,
                   lanes: int = PimSpec.LANES) -> int:
     """Clocks between two columns of ``elements`` elements for ``group`` query heads."""
-    return max(timing.clocks(timing.nCCDAB), group * elements // lanes)
+    return max(timing.clocks(timing.nCCDAB), -(-group * elements // lanes))
 
 
 def row_clocks(timing: TimingTable, columns: int, spacing: int) -> int:
@@ -46,8 +49,24 @@ def attend_clocks(spec: SliceSpec, *, context: int, head_size: int, group: int) 
     return float(working / (1 - refresh_share(spec.timing)))
 
 
-def crossover_group(timing: TimingTable, *, columns: int = 32) -> int:
-    """The smallest group at which lanes, not the DRAM row, bound a pass of 16-bit columns."""
+def alone_clocks(spec: SliceSpec, *, context: int, head_size: int, group: int) -> int:
+    """Clocks of an attention that begins with no refresh outstanding.
+
+    Its refreshes are postponed as far as the standard allows; those beyond are forced in between.
+    """
+    waves = -(-context // (BLOCK_TOKENS * spec.geometry.pim_banks))
+    working = waves * wave_clocks(spec, head_size=head_size, group=group)
+    refreshes, clocks = -1, working
+    while (forced := max(0, clocks // spec.timing.refresh_interval - POSTPONED_MAX)) != refreshes:
+        refreshes = forced
+        clocks = working + refreshes * spec.timing.clocks(spec.timing.nRFCab)
+    return clocks
+
+
+def crossover_group(timing: TimingTable, *, columns: int = 32, elements: int = PimSpec.LANES,
+                    lanes: int = PimSpec.LANES) -> int:
+    """The smallest group at which lanes, not the DRAM, bound a pass over a row."""
     dram = row_clocks(timing, columns, timing.clocks(timing.nCCDAB))
     return next(group for group in range(1, 1 << 10)
-                if row_clocks(timing, columns, column_clocks(timing, group)) > dram)
+                if row_clocks(timing, columns, column_clocks(
+                    timing, group, elements=elements, lanes=lanes)) > dram)

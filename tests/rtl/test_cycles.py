@@ -10,12 +10,14 @@ import pytest
 
 from hdl.attention.merge import Merge
 from hdl.slice import Slice
+from model.spec.attention_bounds import wave_clocks
 from model.spec.presets import slice_spec
 from runtime.cycle_table import fit_line
 from runtime.systems.pim import attention_refresh
-from tb import cycles
+from tb import bench_attend, cycles
 from tb.bench_cycles import RECORD
 from tb.build import SIMULATORS, Built, build, run
+from tb.figures.attention import steady_clocks
 from tests.rtl.test_slice import SMALL
 
 TINY: dict[str, Any] = {"pim_banks": 2, "capacity_banks": 1, "rows": 16, "group_max": 2,
@@ -94,6 +96,33 @@ def test_attention_without_a_pause_pays_for_its_refreshes(small: Built, tmp_path
     assert sum(clocks) > 12 * timing.refresh_interval
     mean, want = sum(clocks) / len(clocks), float(alone * attention_refresh(timing))
     assert mean == pytest.approx(want, rel=0.03), f"{mean:.0f} clocks, predicted {want:.0f}"
+
+
+@pytest.mark.parametrize(("group", "share"), [(1, 0.97), (4, 0.90)])
+def test_what_waits_hides_softmax_merge_and_gather(small: Built, tmp_path: Path, group: int,
+                                                   share: float) -> None:
+    """The bench of ``make bench`` at a small size: 8 waves on 4 banks, one attention on another."""
+    spec = slice_spec(**SMALL)
+    case = {"group": group, "context": 512, "settling": 1, "measured": 2}
+    run(small, "tb.bench_attend", tmp_path,
+        parameters={"spec": SMALL, "head_size": 128, "cases": [case]})
+    record, = json.loads((tmp_path / bench_attend.RECORD).read_text())
+    begin, *ends = record["ends"]
+    banks = 8 * wave_clocks(spec, head_size=128, group=group)
+    assert len(ends) == 2
+    assert share <= 2 * banks / (ends[-1] - begin) <= 1
+    assert banks < record["alone"] < 1.35 * banks
+
+
+def test_the_window_of_a_figure_is_a_whole_number_of_refresh_intervals() -> None:
+    # 7 attentions are 20.3 intervals, 9 are 26.1, 10 are 29.0
+    ends = [1000 + n * 290 for n in range(11)]
+    assert steady_clocks(ends, 100) == 290
+    ends[10] += 1
+    assert steady_clocks(ends, 100) == 290.1
+    ends[9] -= 10
+    assert steady_clocks(ends, 100) == 2600 / 9
+    assert steady_clocks([5, 1005], 100) == 1000, "too short for a choice"
 
 
 def test_a_table_is_made_anew_only_if_something_changed(tmp_path: Path) -> None:

@@ -1,0 +1,126 @@
+"""cocotb test that measures attentions, alone and one after another without a pause.
+
+Parameters: ``spec``, ``head_size``, ``cases``: each a dictionary of ``group``, ``context``, and how
+many attentions are ``settling`` and ``measured`` (:func:`_steady`).
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import cocotb
+import numpy as np
+
+from hdl.attention.wave_source import REQUESTS
+from model.golden.attention import Attention
+from model.spec.attention import BLOCK_TOKENS, KvLayout
+from model.spec.presets import slice_spec
+from tb.bench import parameters
+from tb.slice_bench import Sequence, SliceBench
+
+RECORD = "attentions.json"
+"""File with what each case cost, in the order of the cases."""
+
+TAIL = 2
+"""Attentions behind the last that is measured."""
+
+TAIL_WAVES = 4
+"""Most waves of each: longer than the outputs of the last one measured are read out."""
+
+
+@cocotb.test(timeout_time=100, timeout_unit="ms")
+async def measure_attentions(dut: Any) -> None:
+    """Every result is compared with the golden model to the last bit."""
+    options = parameters()
+    spec = slice_spec(**options["spec"])
+    cases = options["cases"]
+    records = []
+    async with SliceBench(dut, spec, watch=False) as tb:
+        loaded: dict[int, Sequence] = {}
+        for case in cases:
+            group, context = case["group"], case["context"]
+            if group not in loaded:
+                loaded = {group: await _load(tb, group, options["head_size"],
+                                             max(case["context"] for case in cases))}
+            whole = loaded[group]
+            want = tb.golden(whole, context)
+            await _rest(tb)
+            tb.result_clocks.clear()
+            before, spent = tb.cycle, time.process_time()
+            alone = await _alone(tb, whole, context, want)
+            spent = time.process_time() - spent
+            records.append({**case, "alone": alone, "alone_cpu_s": spent,
+                            "alone_simulated": tb.cycle - before,
+                            "ends": await _steady(tb, whole, case, want)
+                            if case["measured"] else []})
+        tb.check(await tb.errors(), set(), "errors")
+    Path(RECORD).write_text(json.dumps(records))
+
+
+async def _load(tb: SliceBench, group: int, head_size: int, tokens: int) -> Sequence:
+    """A sequence as long as is asked for, whose waves use the rows of the banks over and over.
+
+    Which row of a bank a wave lies in, and what is in it, costs no clock more or less; so the banks
+    need not be as large as the context.
+    """
+    geometry = tb.spec.geometry
+    wave = BLOCK_TOKENS * geometry.pim_banks
+    rows = KvLayout(head_size=head_size, columns=geometry.columns).rows
+    stored = min(geometry.rows // rows, -(-tokens // wave))
+    part = tb.random_sequence(heads=group, head_size=head_size, tokens=stored * wave)
+    await tb.store_sequence(part)
+    copies = -(-tokens // len(part.k))
+    waves = -(-tokens // wave)
+    whole = Sequence(q=part.q, k=np.tile(part.k, (copies, 1))[:tokens],
+                     v=np.tile(part.v, (copies, 1))[:tokens], rows=(part.rows * copies)[:waves])
+    await tb.set_waves(whole)
+    return whole
+
+
+async def _rest(tb: SliceBench) -> None:
+    """Long enough for every refresh that was postponed, and for the one that may follow."""
+    timing = tb.spec.timing
+    await tb.clocks(16 * timing.clocks(timing.nRFCab))
+
+
+async def _alone(tb: SliceBench, sequence: Sequence, context: int, want: Attention) -> int:
+    """Clocks of an attention that nothing precedes or follows, as its counter shows them."""
+    await tb.start_attention(sequence, context)
+    await tb.collect(sequence, context, want=want)
+    await tb.clocks(4)
+    return await tb.host.read("attend_cycles")
+
+
+async def _steady(tb: SliceBench, sequence: Sequence, case: dict[str, Any],
+                  want: Attention) -> list[int]:
+    """When attentions end of which others wait behind all the time, in clocks.
+
+    The first is the last of ``settling`` attentions, in which refreshes of the PIM banks are
+    postponed and not yet made up for; ``measured`` follow. Behind the last of them come short ones,
+    so that it has company to its end as all the others have.
+    """
+    heads = case["group"]
+    tail = min(case["context"], TAIL_WAVES * BLOCK_TOKENS * tb.spec.geometry.pim_banks)
+    counted = case["settling"] + case["measured"]
+    contexts = [case["context"]] * counted + [tail] * TAIL
+    wants = {tail: tb.golden(sequence, tail), case["context"]: want}
+    await _rest(tb)
+    tb.result_clocks.clear()
+
+    async def queries() -> None:
+        for _ in contexts:
+            await tb.send_queries(sequence)
+
+    feeder = cocotb.start_soon(queries())
+    started = 0
+    for done, context in enumerate(contexts):
+        while started < min(done + REQUESTS, len(contexts)):
+            await tb.host.write("context", contexts[started])
+            await tb.host.write_fields("control", attend=1)
+            started += 1
+        await tb.collect(sequence, context, want=wants[context])
+    await feeder
+    ends = tb.result_clocks[heads - 1::heads]
+    tb.check(len(ends), len(contexts), "attentions")
+    return ends[case["settling"] - 1:counted]
