@@ -140,17 +140,17 @@ async def random_bursts(dut: Any, aw: int, w: int, b: int, ar: int, r: int) -> N
 
 @cocotb.test(timeout_time=60, timeout_unit="us")
 async def writes_to_one_word_keep_their_order(dut: Any) -> None:
-    """Whole and partial writes of three words, as fast as they go."""
+    """Whole and partial writes of two words, as fast as they go, a few at a time."""
     async with Bench(dut) as tb:
         setup = Setup(tb, latency=SLOW)
         await setup.begin()
-        words = setup.image.places[5:8]
+        words = setup.image.places[5:7]
         for n in range(150):
             base = setup.addresses.address(*tb.rng.choice(words))
             burst = AxiBurst(base, 1, 5, INCR)
             strobe = tb.rng.choice((ALL_BYTES, 0, tb.rng.getrandbits(BUS_BYTES), 1 << 31))
             await setup.write(burst, [(tb.rng.getrandbits(256), strobe)], id=tb.rng.randrange(16))
-            if n % 15 == 14:
+            if n % 5 == 4:              # before others have covered what went wrong
                 await setup.check_everything()
 
 

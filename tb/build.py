@@ -34,7 +34,7 @@ VERILATOR_ARGS = (
     "-Wno-fatal", "-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "-Wno-UNOPTFLAT", "--assert", "--no-timing",
     "-O3", "--x-assign", "fast", "--x-initial", "fast",
 )
-HIERARCHICAL = ("pim_bank",)
+HIERARCHICAL = ("pim_bank", "pseudo_channel")
 """Modules that Verilator compiles once, as libraries: 16 copies in one program take minutes."""
 
 ICARUS_LEVELS = 5
@@ -162,7 +162,7 @@ def _ports(component: wiring.Component) -> dict[str, Flow]:
 
 
 def build(component: wiring.Component, name: str, *, simulator: str | None = None,
-          waves: str | None = None) -> Built:
+          waves: str | None = None, optimised: bool = True) -> Built:
     """Builds a simulator of ``component``, or finds the one built before from the same input.
 
     Parameters
@@ -177,6 +177,9 @@ def build(component: wiring.Component, name: str, *, simulator: str | None = Non
         What its runs record in the waveform ``dump.vcd``: ``"ports"`` of the component, or
         ``"all"`` signals. Costs speed; ``"all"`` is for small designs and short runs, as Verilator
         then makes one program, not optimised, since its libraries record nothing.
+    optimised : bool
+        Whether Verilator's C++ is compiled for speed, which takes twice as long. Not worth it for
+        a large design that runs for some ten thousand clocks.
     """
     simulator = simulator or selected_simulator()
     text = to_verilog(component, name)
@@ -186,7 +189,9 @@ def build(component: wiring.Component, name: str, *, simulator: str | None = Non
     args: list[str] = list(VERILATOR_ARGS) if simulator == "verilator" else []
     if waves and simulator == "verilator":
         args += (["--trace-depth", "1"] if waves == "ports"
-                 else ["--trace-structs", "-CFLAGS", "-O0"])
+                 else ["--trace-structs"])
+    if simulator == "verilator" and (waves == "all" or not optimised):
+        args += ["-CFLAGS", "-O0"]
     blocks = [block for block in HIERARCHICAL
               if waves != "all" and f"\nmodule {block}(" in text and block != name]
     if blocks and simulator == "verilator":

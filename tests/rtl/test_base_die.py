@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from hdl.base_die import BaseDie
 from tb.build import build, run
 from tb.designs import base_die_spec
@@ -11,10 +9,9 @@ from tb.designs import base_die_spec
 BENCH = "tb.bench_base_die"
 
 
-@pytest.mark.parametrize("channels", [1, 2])
-def test_the_base_die_does_what_its_users_ask(tmp_path: Path, channels: int) -> None:
-    built = build(BaseDie(base_die_spec(channels)), "base_die", simulator="verilator")
-    run(built, BENCH, tmp_path, seed=51, parameters={"channels": channels})
+def test_a_base_die_of_two_channels_does_what_its_users_ask(tmp_path: Path) -> None:
+    built = build(BaseDie(base_die_spec(2)), "base_die", simulator="verilator", optimised=False)
+    run(built, BENCH, tmp_path, seed=51, parameters={"channels": 2})
 
 
 def test_registers_and_refusals_are_the_same_on_icarus(tmp_path: Path) -> None:
