@@ -118,9 +118,10 @@ class GpuRoofline:
         self.prefill_bandwidth = prefill_bandwidth or kv_bandwidth
         # Attention goes at the pace of the card with most KV heads: times ``most`` of ``all``.
         self._most_heads, self._all_heads = model.heads_per_card(cards), model.kv_heads
-        self._card_flops = gpu.flops * gpu.compute_percent
-        self._flops = self._card_flops * cards
+        self._flops = gpu.flops * gpu.compute_percent * cards
+        self._attention_flops = gpu.flops * gpu.compute_percent * self._all_heads
         self._percent_cards = gpu.bandwidth_percent * cards
+        self._percent_heads = gpu.bandwidth_percent * self._all_heads
         self._macs_per_pair = 2 * model.layers * model.query_width
         self._chunk_bytes_per_token = (model.kv_bytes_per_token
                                        + 2 * model.layers * model.query_width * ELEMENT_BYTES)
@@ -139,10 +140,9 @@ class GpuRoofline:
 
     def _attention_ps(self, macs: int, size: int, bandwidth: int) -> tuple[int, int]:
         """Arithmetic and memory time of attention."""
-        most, all_heads = self._most_heads, self._all_heads
-        return (-(-macs * (200 * PS_PER_SECOND * most) // (self._card_flops * all_heads)),
-                -(-size * (100 * PS_PER_SECOND * most)
-                  // (bandwidth * self.gpu.bandwidth_percent * all_heads)))
+        scale = PS_PER_SECOND * self._most_heads
+        return (-(-macs * 200 * scale // self._attention_flops),
+                -(-size * 100 * scale // (bandwidth * self._percent_heads)))
 
     def _longer(self, arithmetic: int, memory: int, macs: int, size: int) -> Work:
         if arithmetic >= memory:

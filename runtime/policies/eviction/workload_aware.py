@@ -58,6 +58,7 @@ class WorkloadAware:
         self._mean_ttl_ps: float | None = None
         self._longest_move_ps = 1
         self._now_ps = 0
+        self._last_filed: tuple[Access, tuple[int, int, bool, int], _Group] | None = None
 
     def insert(self, block: int, index: int = 0, access: Access = UNKNOWN) -> None:
         self._now_ps = max(self._now_ps, access.time_ps)
@@ -99,8 +100,8 @@ class WorkloadAware:
                     best, lowest = group, score
         if best is None:
             return None
-        block = next(iter(best.blocks))
-        self.remove(block)
+        block, _ = best.blocks.popitem(last=False)
+        del self._blocks[block]
         return block
 
     def _count(self, entry: _Block, access: Access) -> None:
@@ -122,7 +123,19 @@ class WorkloadAware:
 
     def _file(self, block: int, entry: _Block) -> None:
         access = entry.access
-        self._longest_move_ps = max(self._longest_move_ps, access.move_ps)
+        if access.move_ps > self._longest_move_ps:
+            self._longest_move_ps = access.move_ps
+        state = (entry.reuses, entry.cards, entry.same_chat, self._longest_move_ps)
+        last = self._last_filed
+        if last is not None and last[0] is access and last[1] == state:
+            group = last[2]         # blocks of one request come together, and most score alike
+        else:
+            group = self._group_of(entry, access)
+            self._last_filed = access, state, group
+        group.blocks[block] = None
+        entry.group = group
+
+    def _group_of(self, entry: _Block, access: Access) -> _Group:
         lasting = (0.5 * min(entry.reuses, MOST_REUSES) / MOST_REUSES
                    + 0.5 * entry.cards.bit_count() / access.cards
                    + entry.same_chat + 0.5 * (access.turn <= 1)
@@ -132,8 +145,7 @@ class WorkloadAware:
         if group is None:
             group = self._groups[key] = _Group(*key)
             insort(self._ordered, group)
-        group.blocks[block] = None
-        entry.group = group
+        return group
 
     def _unfile(self, block: int, entry: _Block) -> None:
         if entry.group is not None:
