@@ -18,9 +18,11 @@ from runtime.study.summary import (
     FULL,
     PUBLISHED,
     combination_name,
+    compare,
     compared_rate,
     grid_rows,
     price,
+    values_of,
 )
 
 Record = dict[str, Any]
@@ -82,6 +84,24 @@ def verdicts(plan: StudyPlan, comparisons: Record, ours: str) -> list[str]:
         sentences.append(f"{capital(claim['title'])}: the published {claim['text']} {reach}. "
                          f"Measured: {values or 'no combination has both'}.")
     return sentences
+
+
+def beside_gpu(plan: StudyPlan, findings: Findings, table: EnergyTable, ours: str) -> list[str]:
+    """What ours gains over GPUs without any PIM, which the paper does not compare with."""
+    if "gpu" not in plan.systems or ours == "gpu":
+        return []
+    told = []
+    for metric, claim in PUBLISHED.items():
+        rate = compared_rate(plan, metric)
+        if metric == "capacity" and plan.slo is None:
+            continue
+        mine, theirs = (values_of(plan, findings, table, metric, float(rate or 0), s)
+                        for s in (ours, "gpu"))
+        mean = compare(mine, theirs)["mean"]
+        if mean:
+            told.append(f"{text_of(metric, mean['mean'])} {claim['title']}")
+    return [(f"Over GPUs alone, whose five stacks are all plain, {ours} has {', '.join(told)}. "
+             "The paper is not known to compare with that.")] if told else []
 
 
 def _shared(plan: StudyPlan, findings: Findings, rate: float) -> list[Any]:
@@ -166,7 +186,8 @@ def render_study(plan: StudyPlan, findings: Findings, comparisons: Record, table
         plan=plan, slo=plan.slo, energy=table, ours=ours, baselines=baselines, counts=counts,
         requests=", ".join(dict.fromkeys(
             "all" if t.requests is None else f"{t.requests:,}" for t in plan.traces)),
-        top_rate=f"{rate:g}", low_rate=f"{low:g}", verdicts=verdicts(plan, comparisons, ours),
+        top_rate=f"{rate:g}", low_rate=f"{low:g}",
+        verdicts=[*verdicts(plan, comparisons, ours), *beside_gpu(plan, findings, table, ours)],
         headline=headline(plan, comparisons, ours), interval_figures=intervals,
         reasons=reasons(plan, findings, shares),
         cause_figure=figures.cause_shares(shares, CAUSES, "Where the time goes") if shares else "",

@@ -12,8 +12,8 @@ Record = dict[str, Any]
 def reasons(plan: StudyPlan, findings: Findings, shares: Record) -> list[str]:
     """Sentences for the page; ``shares`` is what bounded each system on average."""
     return [text for text in (
-        _baseline(findings), _bounds(shares), _gqa(plan), _cycles(plan), _workloads(plan),
-        _limit(plan), _energy()) if text]
+        _baseline(findings), _fit(findings), _bounds(shares), _gqa(plan), _cycles(plan),
+        _workloads(plan), _limit(plan), _energy()) if text]
 
 
 def _baseline(findings: Findings) -> str:
@@ -29,6 +29,21 @@ def _baseline(findings: Findings) -> str:
             "and so leaves the GPU a fifth of the bandwidth for weights; AttAcc as published "
             "(ASPLOS'24) leaves it all, with five more stacks a card for PIM. That choice alone "
             f"decides most of the result. TB/s for weights a card: {listed}.")
+
+
+def _fit(findings: Findings) -> str:
+    """Systems that some model or prompt is too large for."""
+    too_small: dict[str, set[str]] = {}
+    for (where, system, _), record in findings.grid.items():
+        if not record["feasible"]:
+            too_small.setdefault(where.model, set()).add(system)
+    if not too_small:
+        return ""
+    listed = "; ".join(f"{model} on {', '.join(sorted(systems))}"
+                       for model, systems in too_small.items())
+    return ("Capacity. Weights have to fit beside PIM layers that hold half as much, and a request "
+            "into the tier that it runs in; AttAcc's simulator reports memory that is too small "
+            f"and goes on. Some or all runs of these are infeasible here and left out: {listed}.")
 
 
 def _bounds(shares: Record) -> str:

@@ -107,7 +107,7 @@ def compare(ours: Mapping[Combination, float | None],
     return {"ratios": ratios, "without": without, "mean": mean and asdict(mean)}
 
 
-def _values(plan: StudyPlan, findings: Findings, table: EnergyTable, metric: str, rate: float,
+def values_of(plan: StudyPlan, findings: Findings, table: EnergyTable, metric: str, rate: float,
             system: str) -> dict[Combination, float | None]:
     """A metric of one system on each combination; None where it is infeasible."""
     found: dict[Combination, float | None] = {}
@@ -135,7 +135,7 @@ def comparisons(plan: StudyPlan, findings: Findings, table: EnergyTable) -> Reco
         for rate in plan.rates:
             if metric == "capacity" and (plan.slo is None or rate != plan.rates[0]):
                 continue
-            values = {s: _values(plan, findings, table, metric, rate, s) for s in plan.systems}
+            values = {s: values_of(plan, findings, table, metric, rate, s) for s in plan.systems}
             found[metric]["" if metric == "capacity" else f"{rate:g}"] = {
                 ours: {theirs: compare(values[ours], values[theirs]) for theirs in plan.systems
                        if theirs in BASELINES or (theirs == FULL and ours.startswith(f"{FULL}-"))}

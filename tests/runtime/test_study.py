@@ -47,7 +47,8 @@ def test_a_study_leaves_a_page_tables_and_cells_and_is_not_run_twice(folder, mon
     assert "1.62x, geometric mean" in out
     study = folder / "build" / "study"
     page = (study / "index.html").read_text()
-    for text in ("published against measured", "30 to 47 % less", "Why the figures differ"):
+    for text in ("published against measured", "30 to 47 % less", "Why the figures differ",
+                 "Over GPUs alone"):
         assert text in page
     assert page.count("<svg") == 6
     with (study / "grid.csv").open() as file:
@@ -98,6 +99,7 @@ def test_an_infeasible_cell_is_marked_and_the_others_go_on(folder, monkeypatch, 
     assert "infeasible: attacc_split4: qwen3-32b does not fit" in " ".join(out.split())
     page = (folder / "build" / "study" / "index.html").read_text()
     assert "infeasible: attacc_split4" in page
+    assert "left out: qwen3-32b on attacc_split4." in page
     rows = json.loads((folder / "build" / "study" / "study.json").read_text())["grid"]
     assert [r["feasible"] for r in rows] == [True, False, True]
 
