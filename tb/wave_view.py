@@ -152,15 +152,15 @@ def _sequencer() -> Group:
     return Group(title="Attention sequencer", traces=(
         Trace(signal=f"{unit}.request.context", title="context (tokens)", form="decimal"),
         Trace(signal=f"{unit}.shape.last_head", title="last head", form="decimal"),
-        Trace(signal=f"{unit}.queries_loaded", title="queries loaded"),
-        Trace(signal=f"{unit}.issuer.keys.wave", title="wave of K passes", form="decimal"),
-        Trace(signal=f"{unit}.issuer.values.wave", title="wave of V passes", form="decimal"),
+        Trace(signal=f"{unit}.issuer.queries_loaded", title="queries loaded"),
+        Trace(signal=f"{unit}.issuer.k_waves", title="wave of K passes", form="decimal"),
+        Trace(signal=f"{unit}.issuer.v_waves", title="wave of V passes", form="decimal"),
         *_stream("slice.pim__row_pass", "row pass"),
         Trace(signal=f"{row_pass}.mode", title=f"row pass: {MODES}"),
-        Trace(signal=f"{row_pass}.row", title="row pass: row", form="decimal"),
+        Trace(signal=f"{row_pass}.row", title="row pass: row of the block", form="decimal"),
         Trace(signal=f"{row_pass}.mask", title="row pass: PIM banks", form="binary"),
         Trace(signal="slice.pim__pass_done", title="row pass: done"),
-        *(Trace(signal=f"{unit}.progress.{stage}", title=f"waves: {title}", form="decimal")
+        *(Trace(signal=f"{unit}.issuer.progress.{stage}", title=f"waves: {title}", form="decimal")
           for stage, title in stages.items())))
 
 

@@ -3,13 +3,14 @@
 from model.spec.attention import PimSpec
 from model.spec.formats import kv_format
 from model.spec.geometry import ChannelGeometry
+from model.spec.scheduling import SchedulerSpec
 from model.spec.slice import SliceSpec
 from model.spec.timing import HBM3_5200, timing_preset
 
 
 def slice_spec(preset: str = "hbm4_8000", *, pim_banks: int = 16, capacity_banks: int = 2,
                rows: int = 32, row_bytes: int = 1024, group_max: int = 8,
-               head_size_max: int = 128, format: str = "bf16") -> SliceSpec:
+               head_size_max: int = 128, format: str = "bf16", window: int = 32) -> SliceSpec:
     """A slice from a timing preset and a few sizes.
 
     Parameters
@@ -22,6 +23,8 @@ def slice_spec(preset: str = "hbm4_8000", *, pim_banks: int = 16, capacity_banks
         As in :class:`~model.spec.attention.PimSpec`.
     format : str
         Name of the KV format.
+    window : int
+        Requests of each kind that a port's window holds; fewer make a smaller simulator.
 
     Raises
     ------
@@ -31,6 +34,8 @@ def slice_spec(preset: str = "hbm4_8000", *, pim_banks: int = 16, capacity_banks
     timing = timing_preset(preset)
     return SliceSpec(
         timing=timing,
+        scheduler=SchedulerSpec(read_entries=window, write_entries=window,
+                                write_high=window - window // 8),
         geometry=ChannelGeometry(
             pim_banks=pim_banks, capacity_banks=capacity_banks, rows=rows, row_bytes=row_bytes,
             bank_groups=4 if timing is HBM3_5200 else 2),

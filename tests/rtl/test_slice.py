@@ -25,7 +25,7 @@ def test_the_slice_does_what_its_users_ask(tmp_path: Path) -> None:
 ], ids=["hbm3", "fp16"])
 def test_other_timings_formats_and_sizes_run_on_the_same_rtl(tmp_path: Path,
                                                              options: dict[str, Any]) -> None:
-    options = {**options, "rows": 16, "group_max": 2, "head_size_max": 64}
+    options = {**options, "rows": 16, "group_max": 2, "head_size_max": 64, "window": 8}
     built = build(Slice(slice_spec(**options)), "slice", simulator="icarus")
     # Icarus simulates some hundred clocks a second: three contexts instead of nine.
     contexts = [1, 17, 16 * options["pim_banks"] + 1]

@@ -36,8 +36,8 @@ MUTANTS = {
     "shift off by one": Mutant(
         "hdl.attention.softmax", "(new - old)[:", "(new - old + 1)[:", CALM),
     "sum not rescaled": Mutant(
-        "hdl.attention.softmax", "rescale(self.state[wave.head].l, shift[wave.head])",
-        "self.state[wave.head].l", CALM),
+        "hdl.attention.softmax", "rescale(state[wave.head].l, shift[wave.head])",
+        "state[wave.head].l", CALM),
     "rescale of the last head missing": Mutant(
         "hdl.attention.softmax",
         "head <= self.shape.last_head", "head < self.shape.last_head", CALM),
