@@ -77,7 +77,8 @@ class Experiment:
         """Runs all systems and returns the whole record, in plain data.
 
         ``progress`` is called with a system's name when its run begins. Every system is built
-        before the first run, so that bad input costs no waiting.
+        before the first run, so that bad input costs no waiting. If none is feasible there is
+        nothing to record: :class:`UserError`.
         """
         built: dict[str, System | Infeasible] = {}
         for spec in self.plan.systems:
@@ -86,6 +87,9 @@ class Experiment:
                                                 cards=self.plan.cards, gpu=self.plan.gpu)
             except Infeasible as reason:
                 built[spec.name] = reason
+        refused = [str(reason) for reason in built.values() if isinstance(reason, Infeasible)]
+        if len(refused) == len(built):
+            raise UserError("; ".join(refused))
         engines = {name: Engine(system, self.plan.workload, self.plan.engine)
                    for name, system in built.items() if isinstance(system, System)}
         results: dict[str, object] = {}

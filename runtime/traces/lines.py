@@ -25,7 +25,11 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise UserError(f"{path}: trace: expected a readable file, not "
                         f"{(error.strerror or str(error)).lower()!r}") from None
     with file:
-        magic = file.peek(2)[:2]
+        try:
+            magic = file.peek(2)[:2]
+        except OSError as error:
+            raise UserError(f"{path}: trace: expected readable data, "
+                            f"not {str(error).lower()!r}") from None
         zipped = magic == GZIP_MAGIC
         if path.suffix == ".gz" and not zipped:
             raise UserError(f"{path}: trace: expected gzip data, as its name says, not bytes "

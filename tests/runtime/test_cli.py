@@ -100,11 +100,12 @@ def test_an_infeasible_system_is_reported_and_the_others_go_on(folder, monkeypat
     assert [systems[n]["feasible"] for n in systems] == [True, False, True, True]
 
 
-def test_one_infeasible_system_alone_still_gives_a_page(folder, monkeypatch, capsys):
-    status, _, _ = call(monkeypatch, capsys, "sim", "--requests", "20", "--model", "qwen3-32b",
-                        "--systems", "attacc_split4", "--cards", "1")
-    assert status == 0
-    assert "infeasible" in (folder / "build" / "report" / "index.html").read_text()
+def test_if_no_system_is_feasible_there_is_one_line_and_nothing_else(folder, monkeypatch, capsys):
+    status, out, err = call(monkeypatch, capsys, "sim", "--requests", "20", "--model", "qwen3-32b",
+                            "--systems", "attacc_split4", "--cards", "1")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "attacc_split4: qwen3-32b does not fit" in err
+    assert not (folder / "build" / "results.json").exists()
 
 
 def test_more_cards_make_it_feasible(folder, monkeypatch, capsys):
@@ -195,6 +196,8 @@ BAD = [
     (["--max-batch", "0"], "max_batch: expected an integer"),
     (["--step-tokens", "3"], "step_tokens: expected an integer in 65.."),
     (["--eviction", "mru"], "eviction: expected one of arc, cost_aware, fifo"),
+    (["--eviction", "decimal:Decimal"], "'decimal:Decimal' to have insert, touch, pin,"),
+    (["--placement", "enum:Enum"], "'enum:Enum' to be made without arguments"),
     (["--cycles", "none.json"], "`make sim` makes it from the RTL"),
     (["--cycles", "noise.json"], "noise.json: cycles: expected JSON"),
     (["--cycles", "empty_table.json"], "empty_table.json: rows: expected attend rows for bf16"),

@@ -22,4 +22,5 @@ EVICTION_POLICIES: dict[str, Callable[[], EvictionPolicy]] = {
 
 def eviction_policy(name: str) -> Callable[[], EvictionPolicy]:
     """Constructor of the policy of that name, built in or not (:mod:`runtime.plugins`)."""
-    return plugins.find("eviction", name, EVICTION_POLICIES)
+    return plugins.find("eviction", name, EVICTION_POLICIES,
+                        ("insert", "touch", "pin", "unpin", "remove", "victim"))

@@ -14,4 +14,4 @@ PLACEMENT_POLICIES: dict[str, Callable[[], PlacementPolicy]] = {
 
 def placement_policy(name: str) -> Callable[[], PlacementPolicy]:
     """Constructor of the policy of that name, built in or not (:mod:`runtime.plugins`)."""
-    return plugins.find("placement", name, PLACEMENT_POLICIES)
+    return plugins.find("placement", name, PLACEMENT_POLICIES, ("moves_ahead", "home", "place"))

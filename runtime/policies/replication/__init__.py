@@ -13,4 +13,5 @@ REPLICATION_POLICIES: dict[str, Callable[[], ReplicationPolicy]] = {
 
 def replication_policy(name: str) -> Callable[[], ReplicationPolicy]:
     """Constructor of the policy of that name, built in or not (:mod:`runtime.plugins`)."""
-    return plugins.find("replication", name, REPLICATION_POLICIES)
+    return plugins.find("replication", name, REPLICATION_POLICIES,
+                        ("pool_percent", "wants_copy"))
