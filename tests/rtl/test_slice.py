@@ -11,7 +11,7 @@ from tb.build import build, run
 
 BENCH = "tb.bench_slice"
 SMALL: dict[str, Any] = {"pim_banks": 4, "capacity_banks": 1, "rows": 32, "group_max": 4,
-                         "head_size_max": 128}
+                         "head_size_max": 128, "window": 8}
 
 
 def test_the_slice_does_what_its_users_ask(tmp_path: Path) -> None:
