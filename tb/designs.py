@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from amaranth.lib import wiring
 
+from hdl.attention.descriptor_engine import DescriptorEngine
 from hdl.base_die import BaseDie
 from hdl.dma.engine import DmaEngine
 from hdl.floating import Product
@@ -22,6 +23,7 @@ from hdl.reliability.watchdog import Watchdog
 from hdl.slice import Slice
 from hdl.translator.translator import Translator
 from model.spec.attention import PimSpec
+from model.spec.attention_descriptor import EngineSpec
 from model.spec.base_die import BaseDieSpec
 from model.spec.dma import DmaSpec
 from model.spec.formats import FP16
@@ -36,6 +38,9 @@ SMALL = SliceSpec(
     geometry=ChannelGeometry(pim_banks=2, capacity_banks=1, rows=8),
     pim=PimSpec(head_size_max=64, group_max=2, exponent_fraction_bits=8))
 """Two PIM banks and one capacity bank: every component at least once, converted in seconds."""
+
+SMALL_TRANSLATOR = TranslatorSpec(
+    channel=SMALL, tlb_entries=4, tlb_ways=2, slots=2, fault_records=2)
 
 
 def base_die_spec(channels: int) -> BaseDieSpec:
@@ -65,7 +70,8 @@ DESIGNS: Mapping[str, Callable[[], wiring.Component]] = {
     "axi_memory": lambda: AxiMemory(SMALL),
     "register_bus": lambda: RegisterBus(base_die_space(2)),
     "register_block": lambda: RegisterBlock(reliability_map()),
-    "translator": lambda: Translator(TranslatorSpec(
-        channel=SMALL, tlb_entries=4, tlb_ways=2, slots=2, fault_records=2)),
+    "translator": lambda: Translator(SMALL_TRANSLATOR),
+    "descriptors": lambda: DescriptorEngine(
+        SMALL, EngineSpec(rings=2, jobs=2, lookups=2, reads=2), translator=SMALL_TRANSLATOR),
 }
 """Name of the Verilog module -> what builds the component."""

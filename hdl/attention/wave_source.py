@@ -30,6 +30,7 @@ class AttentionRequest(data.StructLayout):
             "last_head": 8,          # query heads - 1
             "partial": 1,            # the result is (m, l, o), not normalised
             "scale": FP32.width,     # log2(e) / sqrt(head size)
+            "paged": 1,              # its waves come from a descriptor, not from the wave table
         })
 
 

@@ -1,0 +1,198 @@
+"""The attention descriptor engine, and faults planted in it that its bench must find.
+
+All faults are in one build: one acts while its number stands at a port that only this build has.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from amaranth import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, connect, flipped
+
+from hdl.attention import descriptor_engine, descriptor_front, descriptor_rings, list_walker
+from hdl.attention.block_append import BlockAppend
+from hdl.attention.block_lookup import BlockLookup
+from hdl.attention.descriptor_check import DescriptorCheck
+from hdl.attention.descriptor_jobs import DescriptorJobs
+from hdl.attention.descriptor_rings import RingTurn
+from hdl.attention.list_walker import ListWalker
+from hdl.attention.query_feeder import QueryFeeder
+from hdl.attention.result_writer import RecordWriter, ResultWriter
+from hdl.attention.wave_builder import WaveBuilder
+from model.spec.attention_descriptor import Result
+from model.spec.translation import Access
+from tb.build import Built, build, run
+from tb.descriptor_scene import ENGINE, SPEC, TRANSLATOR
+from tb.descriptor_system import DescriptorSystem
+
+BENCH = "tb.bench_descriptors"
+SHAPES = "every_shape_and_context_is_set_up/stall=0.0"
+LISTS = "any_list_of_blocks_becomes_full_waves/stall=0.0"
+FAILS = "the_first_block_that_fails_is_named/where=1"
+TOKEN = "the_new_token_is_there_before_its_wave/stall=0.0"
+REFUSED = "what_makes_no_sense_is_refused_by_name"
+READY = "the_next_is_ready_before_this_one_is_over"
+MEMORY = "what_memory_refuses_is_recorded"
+
+Fault = Callable[[Any, Module], None]
+
+
+def _everything_is_tenant_1(unit: ListWalker, m: Module) -> None:
+    m.d.comb += m.submodules.lookups.tenant.eq(1)
+
+
+def _the_last_block_is_full(unit: ListWalker, m: Module) -> None:
+    m.d.comb += unit.o.p.tokens.eq(16)
+
+
+def _trouble_is_at_entry_0(unit: ListWalker, m: Module) -> None:
+    m.d.comb += unit.trouble.entry.eq(0)
+
+
+def _the_first_is_asked_for(unit: ListWalker, m: Module) -> None:
+    m.d.comb += unit.asks.p.entry.eq(0)
+
+
+def _every_wave_is_the_last(unit: WaveBuilder, m: Module) -> None:
+    m.d.comb += unit.o.p.last.eq(1)
+
+
+def _every_wave_is_uniform(unit: WaveBuilder, m: Module) -> None:
+    m.d.comb += unit.o.p.uniform.eq(1)
+
+
+def _full_queues_take_blocks(unit: WaveBuilder, m: Module) -> None:
+    m.d.comb += unit.i.ready.eq(1)
+
+
+def _the_token_is_not_waited_for(unit: BlockAppend, m: Module) -> None:
+    m.d.comb += unit.done.eq(unit.go)
+
+
+def _the_value_goes_over_the_key(unit: BlockAppend, m: Module) -> None:
+    m.d.comb += unit.write.p.spot.row.eq(unit.row)
+
+
+def _queries_wait_for_no_verdict(unit: QueryFeeder, m: Module) -> None:
+    m.d.comb += unit.o.valid.eq(m.submodules.reader.o.valid)
+
+
+def _failures_write_their_output(unit: ResultWriter, m: Module) -> None:
+    m.d.comb += unit.write.valid.eq(unit.result.valid)
+
+
+def _the_lap_never_flips(unit: RecordWriter, m: Module) -> None:
+    m.d.comb += unit.write.p.data[48].eq(1)
+
+
+def _records_are_not_waited_for(unit: RecordWriter, m: Module) -> None:
+    m.d.comb += unit.recorded.eq(unit.write.valid & unit.write.ready)
+
+
+def _there_is_always_room(unit: DescriptorJobs, m: Module) -> None:
+    m.d.comb += unit.room.eq(1)
+
+
+def _the_first_ring_goes_first(unit: RingTurn, m: Module) -> None:
+    m.d.comb += unit.pick.eq(unit.ready & (~unit.ready + 1))
+
+
+def _tenants_are_not_compared(unit: DescriptorCheck, m: Module) -> None:
+    with m.If(unit.descriptor.tenant != unit.tenant):
+        m.d.comb += unit.result.eq(Result.DONE)
+
+
+def _contexts_are_not_compared(unit: DescriptorCheck, m: Module) -> None:
+    with m.If(unit.descriptor.blocks != unit.descriptor.context >> 4):
+        m.d.comb += unit.result.eq(Result.DONE)
+
+
+def _nothing_is_asked_for_writing(unit: BlockLookup, m: Module) -> None:
+    m.d.comb += unit.lookup.p.access.eq(Access.READ)
+
+
+FAULTS: dict[Fault, tuple[str, type]] = {
+    _everything_is_tenant_1: (
+        "rings_of_several_tenants_run_together/stall=0.0/slow=True", ListWalker),
+    _the_last_block_is_full: (SHAPES, ListWalker),
+    _trouble_is_at_entry_0: (FAILS, ListWalker),
+    _the_first_is_asked_for: ("blocks_elsewhere_are_asked_of_others/stall=0.0", ListWalker),
+    _every_wave_is_the_last: (LISTS, WaveBuilder),
+    _every_wave_is_uniform: (LISTS, WaveBuilder),
+    _full_queues_take_blocks: (LISTS, WaveBuilder),
+    _the_token_is_not_waited_for: (TOKEN, BlockAppend),
+    _the_value_goes_over_the_key: (TOKEN, BlockAppend),
+    _queries_wait_for_no_verdict: (FAILS, QueryFeeder),
+    _failures_write_their_output: (MEMORY, ResultWriter),
+    _the_lap_never_flips: (SHAPES, RecordWriter),
+    _records_are_not_waited_for: (READY, RecordWriter),
+    _there_is_always_room: (READY, DescriptorJobs),
+    _the_first_ring_goes_first: ("tenants_take_turns", RingTurn),
+    _tenants_are_not_compared: (REFUSED, DescriptorCheck),
+    _contexts_are_not_compared: (REFUSED, DescriptorCheck),
+    _nothing_is_asked_for_writing: (TOKEN, BlockLookup),
+}
+"""What is wrong; the test of the bench that must see it; the unit that it is planted in."""
+
+active = Signal(range(len(FAULTS) + 1))
+
+
+def faulty(unit: Any) -> Any:
+    """The unit with its faults."""
+    class Faulty(unit):
+        def elaborate(self, platform: object) -> Module:
+            m = super().elaborate(platform)
+            for number, (fault, (_, planted)) in enumerate(FAULTS.items(), start=1):
+                if planted is unit:
+                    with m.If(active == number):
+                        fault(self, m)
+            return m
+    return Faulty
+
+
+class FaultySystem(wiring.Component):
+    """The device under test with a port `fault_number` that selects a fault; 0 is none."""
+
+    fault_number: Signal
+
+    def __init__(self) -> None:
+        self._unit = DescriptorSystem(SPEC, ENGINE, translator=TRANSLATOR)
+        super().__init__({**dict(self._unit.signature.members), "fault_number": In(len(active))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.unit = self._unit
+        m.d.comb += active.eq(self.fault_number)
+        for name, member in self._unit.signature.members.items():
+            inside, outside = getattr(self._unit, name), getattr(self, name)
+            if member.is_signature:
+                connect(m, inside, flipped(outside))
+            else:
+                m.d.comb += (inside.eq(outside) if member.flow == In else outside.eq(inside))
+        return m
+
+
+@pytest.fixture(scope="module")
+def built() -> Built:
+    """One simulator with all faults."""
+    with pytest.MonkeyPatch.context() as patch:
+        for home, unit in (
+                (descriptor_front, DescriptorCheck), (descriptor_rings, RingTurn),
+                (list_walker, BlockLookup),
+                *((descriptor_engine, unit) for unit in (
+                    ListWalker, WaveBuilder, BlockAppend, QueryFeeder, ResultWriter, RecordWriter,
+                    DescriptorJobs))):
+            patch.setattr(home, unit.__name__, faulty(unit))
+        return build(FaultySystem(), "descriptors", simulator="icarus")
+
+
+def test_the_engine_agrees_with_its_model(built: Built, tmp_path: Path) -> None:
+    run(built, BENCH, tmp_path)
+
+
+def test_the_bench_finds_every_fault(built: Built, tmp_path: Path) -> None:
+    faults = {number: test for number, (test, _) in enumerate(FAULTS.values(), start=1)}
+    run(built, "tb.bench_descriptor_faults", tmp_path, parameters={"faults": faults})
