@@ -106,7 +106,7 @@ def _queue(result: Record, waited: float, served: float, held: str, queues: bool
         return (text + f": more KV capacity in the first tier would help before "
                 f"{CAUSES[busiest]} does.")
     if held == "batch":
-        return text + f": a larger batch would, until {CAUSES[busiest]} takes all the time."
+        return text + f": a larger batch would help, until {CAUSES[busiest]} takes all the time."
     return text + f": the load is above what {CAUSES[busiest]} can serve."
 
 
@@ -136,12 +136,15 @@ def comparison(results: Mapping[str, Record]) -> list[str]:
                   for c in {**each, **before} if c != "idle"}
         if not change:
             continue
-        most = max(change, key=lambda c: abs(change[c]))
-        direction = "less" if change[most] < 0 else "more"
-        sentences.append(
-            f"{name} makes {ratio:.2f} times the tokens/s of {base}; the largest difference is "
-            f"{abs(change[most]) * 1e3:.3g} ms {direction} a token for {CAUSES[most]} "
-            f"({before.get(most, 0.0) * 1e3:.3g} to {each.get(most, 0.0) * 1e3:.3g} ms).")
+        # What speaks for the outcome first, then what speaks against it.
+        ends = sorted({max(change, key=lambda c: change[c]), min(change, key=lambda c: change[c])},
+                      key=lambda c: change[c], reverse=ratio < 1)
+        told = [f"{abs(change[c]) * 1e3:.3g} ms {'less' if change[c] < 0 else 'more'} for "
+                f"{CAUSES[c]} ({before.get(c, 0.0) * 1e3:.3g} to {each.get(c, 0.0) * 1e3:.3g} ms)"
+                for c in ends if change[c]]
+        sentences.append(f"{name} makes {ratio:.2f} times the tokens/s of {base}"
+                         + (f"; a token takes {' and '.join(told)}" if told else "")
+                         + ".")
     return sentences
 
 
