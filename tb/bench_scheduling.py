@@ -82,6 +82,26 @@ async def row_hits_overtake_older_requests(dut: Any) -> None:
 
 
 @cocotb.test(timeout_time=LIMIT_NS, timeout_unit="ns")
+async def a_row_with_hits_stays_open_while_the_bus_writes(dut: Any) -> None:
+    """Reads wait for a drain: one of another row may not close the row of the others."""
+    async with Bench(dut) as tb:
+        bench = ChannelBench(tb)
+        bank, other = neighbours(bench)
+        await bench.dma.access(other, 0, 0)
+        await bench.host.access(bank, 0, 0)
+        await bench.all_done()
+        for column in range(4):
+            await bench.dma.access(other, 0, column, random_word(tb))
+        while not bench.cycles(Command.WR):
+            await RisingEdge(dut.clk)
+        for row, column in ((0, 1), (1, 0), (0, 2)):
+            await bench.host.access(bank, row, column)
+        await bench.all_done()
+        opened = [seen.fields["row"] for seen in bench.monitor.of(Command.ACT) if seen.bank == bank]
+        tb.check(opened, [0, 1], "rows in the order in which they were opened")
+
+
+@cocotb.test(timeout_time=LIMIT_NS, timeout_unit="ns")
 async def rows_are_opened_while_others_stream(dut: Any) -> None:
     """Two banks side by side, row after row: the change of rows costs no column."""
     async with Bench(dut) as tb:

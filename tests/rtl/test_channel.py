@@ -54,6 +54,7 @@ QUICK = (       # what a slow simulator can do
 )
 QUICK_SCHEDULING = (
     "accesses_to_the_same_word_keep_their_order", "row_hits_overtake_older_requests",
+    "a_row_with_hits_stays_open_while_the_bus_writes",
     "writes_go_in_batches", "a_read_of_the_first_port_waits_for_few_writes_of_the_second",
     "everything_is_drained_whatever_stands_still",
 )
@@ -295,7 +296,8 @@ MUTANTS: dict[str, tuple[Any, str, Any, str, str]] = {
         (POOL, "Direction", Obstinate, SCHEDULING,
          "a_read_of_the_first_port_waits_for_few_writes_of_the_second"),
     "rows closed before they are used":
-        (POOL, "Eligibility", Ruthless, SCHEDULING, "row_hits_overtake_older_requests"),
+        (POOL, "Eligibility", Ruthless, SCHEDULING,
+         "a_row_with_hits_stays_open_while_the_bus_writes"),
     "idle rows stay open":
         (TOP, "IdleClose", NeverIdle, SCHEDULING, "idle_rows_are_closed"),
 }
