@@ -16,7 +16,6 @@ from model.spec.presets import slice_spec
 from runtime.cycle_table import fit_line
 from runtime.systems.pim import attention_refresh
 from tb import bench_attend, cycles
-from tb.bench_cycles import RECORD
 from tb.build import SIMULATORS, Built, build, run
 from tb.figures.attention import steady_clocks
 from tests.rtl.test_slice import SMALL
