@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping
 from amaranth.lib import wiring
 
 from hdl.attention.descriptor_engine import DescriptorEngine
+from hdl.attention.gather import Broadcast, Gather
 from hdl.base_die import BaseDie
 from hdl.dma.engine import DmaEngine
 from hdl.floating import Product
 from hdl.host.axi_memory import AxiMemory
 from hdl.host.register_block import RegisterBlock
 from hdl.host.registers import RegisterBus
+from hdl.layouts import BEAT_WIDTH
 from hdl.quantiser.quantiser import Quantiser
 from hdl.reliability.protection import Protection
 from hdl.reliability.reliability import Reliability
@@ -27,6 +29,7 @@ from model.spec.attention_descriptor import EngineSpec
 from model.spec.base_die import BaseDieSpec
 from model.spec.dma import DmaSpec
 from model.spec.formats import FP16
+from model.spec.gather import GatherSpec
 from model.spec.geometry import ChannelGeometry
 from model.spec.mx import MXFP8_E4M3, QuantiserSpec
 from model.spec.registers import base_die_space, reliability_map
@@ -71,6 +74,8 @@ DESIGNS: Mapping[str, Callable[[], wiring.Component]] = {
     "register_bus": lambda: RegisterBus(base_die_space(2)),
     "register_block": lambda: RegisterBlock(reliability_map()),
     "translator": lambda: Translator(SMALL_TRANSLATOR),
+    "gather": lambda: Gather(GatherSpec(channels=2, slots=2, pim=SMALL.pim)),
+    "broadcast": lambda: Broadcast(BEAT_WIDTH, 2),
     "descriptors": lambda: DescriptorEngine(
         SMALL, EngineSpec(rings=2, jobs=2, lookups=2, reads=2), translator=SMALL_TRANSLATOR),
 }

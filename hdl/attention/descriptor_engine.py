@@ -39,8 +39,8 @@ class DescriptorEngine(wiring.Component):
     """Rings of descriptors in, attentions for the sequencer out, results and records to memory.
 
     Descriptors of different rings are begun in turn, and end in the order in which they were begun.
-    While one computes, the next is fetched and its blocks are translated. docs/attention_descriptors.md has the
-    formats, the rules of order and the errors.
+    While one computes, the next is fetched and its blocks are translated. The formats, the rules of
+    order and the errors stand in docs/attention_descriptors.md.
 
     Parameters
     ----------

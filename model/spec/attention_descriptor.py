@@ -1,7 +1,7 @@
-"""Attention descriptors as software sees them: rings, lists, records (docs/attention_descriptors.md).
+"""Attention descriptors as software sees them: rings, lists, records.
 
 A field table here is the order of the bits, lowest first, as in :mod:`model.spec.dma`, whose
-places, rings and lists these are too.
+places, rings and lists these are too (docs/attention_descriptors.md).
 """
 
 import enum
