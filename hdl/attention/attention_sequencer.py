@@ -10,7 +10,7 @@ from hdl.attention.pass_issuer import PassIssuer
 from hdl.attention.register_arbiter import RegisterArbiter
 from hdl.attention.register_readers import OutputReader, ScoreReader, softmax_states
 from hdl.attention.register_writers import QueryLoader, RowWriter, WeightWriter
-from hdl.attention.wave import COUNT_BITS, WaveFork
+from hdl.attention.wave import COUNT_BITS, WaveFork, wave_layout
 from hdl.attention.wave_source import AttentionRequest, WaveSource
 from hdl.layouts import (
     BEAT_WIDTH,
@@ -46,6 +46,8 @@ class AttentionSequencer(wiring.Component):
     -------
     start, request : ``In``
         Asks for an attention; several may wait (:class:`~hdl.attention.wave_source.WaveSource`).
+    order, waves : ``In(stream.Signature(AttentionRequest()))``, ``In(stream)``
+        Attentions whose waves come by themselves (:class:`~hdl.attention.wave_source.WaveSource`).
     busy : ``Out(1)``
         From the clock after ``start`` to the last beat of the last result.
     refused : ``Out(1)``
@@ -67,6 +69,8 @@ class AttentionSequencer(wiring.Component):
 
     start: Signal
     request: data.View
+    order: stream.Interface
+    waves: stream.Interface
     busy: Signal
     refused: Signal
     shape: data.View
@@ -88,6 +92,8 @@ class AttentionSequencer(wiring.Component):
         self._spec = spec
         super().__init__({
             "start": In(1), "request": In(AttentionRequest()),
+            "order": In(stream.Signature(AttentionRequest())),
+            "waves": In(stream.Signature(wave_layout(spec))),
             "busy": Out(1), "refused": Out(1),
             "shape": Out(AttentionShape(spec.pim)), "partial": Out(1), "scale": Out(FP32.width),
             "entry": Out(range(WAVES_MAX)), "wave_row": In(range(spec.geometry.rows)),
@@ -115,6 +121,8 @@ class AttentionSequencer(wiring.Component):
         m.submodules.arbiter = arbiter = RegisterArbiter(spec, REGISTER_ROLES)
 
         connect(m, fork.i, source.o)
+        connect(m, flipped(self.order), source.order)
+        connect(m, flipped(self.waves), source.paged)
         connect(m, queries.i, source.queries)
         for name, taker in (("rows", rows.wave), ("keys", issuer.keys), ("values", issuer.values),
                             ("scores", scores.wave), ("weights", weights.wave),

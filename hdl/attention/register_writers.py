@@ -21,6 +21,8 @@ from model.spec.slice import SliceSpec
 class RowWriter(wiring.Component):
     """Tells each bank the row of its block, a bank a clock, or all at once if the rows are equal.
 
+    The first row goes to all banks, so that those without a block open one that exists.
+
     Parameters
     ----------
     spec : SliceSpec
@@ -53,19 +55,21 @@ class RowWriter(wiring.Component):
         spec, out, wave = self._spec, self.register, self.wave.p
         banks = spec.geometry.pim_banks
         m.submodules.walk = walk = BankWalk(banks)
-        sent = Signal(COUNT_BITS)
+        sent, first = Signal(COUNT_BITS), Signal(init=1)
         last = wave.uniform | walk.last
         m.d.comb += [
             walk.mask.eq(wave_mask(wave)),
             out.valid.eq(self.wave.valid
                          & (lead(sent, self.progress.summed) < WAVES_IN_FLIGHT)),
             out.p.write.eq(1), out.p.register.eq(Register.ROW),
-            out.p.mask.eq(Mux(wave.uniform, ~0, walk.one_hot)),
+            out.p.mask.eq(Mux(first, ~0, walk.one_hot)),
             out.p.address.eq(sent[:(WAVES_IN_FLIGHT - 1).bit_length()]),
             out.p.data.eq(Mux(wave.uniform, wave.rows[0], wave.rows[walk.bank])),
             walk.advance.eq(out.valid & out.ready & ~wave.uniform),
             self.wave.ready.eq(out.valid & out.ready & last),
         ]
+        with m.If(out.valid & out.ready):
+            m.d.sync += first.eq(last)
         with m.If(self.wave.ready):
             m.d.sync += sent.eq(sent + 1)
 

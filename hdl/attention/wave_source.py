@@ -30,7 +30,7 @@ class AttentionRequest(data.StructLayout):
             "last_head": 8,          # query heads - 1
             "partial": 1,            # the result is (m, l, o), not normalised
             "scale": FP32.width,     # log2(e) / sqrt(head size)
-            "paged": 1,              # its waves come from a descriptor, not from the wave table
+            "paged": 1,              # its waves come by themselves, not from the wave table
         })
 
 
@@ -116,6 +116,8 @@ class WaveSource(wiring.Component):
         Asks for an attention.
     refused : ``Out(1)``
         For one clock: one is refused; nothing was read for it.
+    order, paged : ``In(stream.Signature(AttentionRequest()))``, ``In(stream)``
+        Attentions whose waves come by themselves, and these waves, in order. They must be possible.
     entry : ``Out``, wave_row : ``In``
         Read port of the wave table: the entry one clock after its number.
     queries : ``Out(stream.Signature(1))``
@@ -133,6 +135,8 @@ class WaveSource(wiring.Component):
     start: Signal
     request: data.View
     refused: Signal
+    order: stream.Interface
+    paged: stream.Interface
     entry: Signal
     wave_row: Signal
     queries: stream.Interface
@@ -148,6 +152,8 @@ class WaveSource(wiring.Component):
         self._spec = spec
         super().__init__({
             "start": In(1), "request": In(AttentionRequest()), "refused": Out(1),
+            "order": In(stream.Signature(AttentionRequest())),
+            "paged": In(stream.Signature(wave_layout(spec))),
             "entry": Out(range(WAVES_MAX)), "wave_row": In(range(spec.geometry.rows)),
             "queries": Out(stream.Signature(1)),
             "o": Out(stream.Signature(wave_layout(spec))),
@@ -164,7 +170,10 @@ class WaveSource(wiring.Component):
         idle = Signal()
         may_begin, under_way = self._under_way(m, request, admit)
         m.d.comb += [
-            waiting.w_data.eq(self.request), waiting.w_en.eq(self.start),
+            waiting.w_data.eq(Mux(self.start, self.request.as_value(),
+                                  self.order.payload.as_value())),
+            waiting.w_en.eq(self.start | self.order.valid),
+            self.order.ready.eq(waiting.w_rdy & ~self.start),
             waiting.r_en.eq(finished | bad),
             self.refused.eq(bad | (self.start & ~waiting.w_rdy)),
             walk.context.eq(request.context[:len(walk.context)]),
@@ -179,6 +188,8 @@ class WaveSource(wiring.Component):
                 m.d.comb += [walk.load.eq(1), bad.eq(waiting.r_rdy & ~possible)]
                 with m.If(waiting.r_rdy & possible):
                     m.next = "LOOK"
+                    with m.If(request.paged):
+                        m.next = "BEGIN"
             with m.State("LOOK"):
                 m.next = "CHECK"
             with m.State("CHECK"):
@@ -192,6 +203,8 @@ class WaveSource(wiring.Component):
                 m.d.comb += [walk.load.eq(1), admit.eq(may_begin)]
                 with m.If(admit):
                     m.next = "FETCH"
+                    with m.If(request.paged):
+                        m.next = "PAGED"
             with m.State("FETCH"):
                 m.next = "HAND_OUT"
             with m.State("HAND_OUT"):
@@ -201,7 +214,13 @@ class WaveSource(wiring.Component):
                     m.next = "FETCH"
                     with m.If(walk.last):
                         m.next = "IDLE"
-        self._wave(m, walk)
+            with m.State("PAGED"):
+                m.d.comb += [
+                    self.o.valid.eq(self.paged.valid), self.paged.ready.eq(self.o.ready),
+                    finished.eq(self.o.valid & self.o.ready & self.paged.p.last)]
+                with m.If(finished):
+                    m.next = "IDLE"
+        self._wave(m, walk, fsm.ongoing("PAGED"))
         return m
 
     def _check(self, request: data.View) -> tuple[Value, Value]:
@@ -210,7 +229,8 @@ class WaveSource(wiring.Component):
         smallest, full = KvLayout.SMALLEST_CHUNKS, wave_tokens(spec)
         # In units of a token, so that nothing is divided.
         end = request.context + request.first_wave * full
-        possible = ((request.context != 0) & (end <= WAVES_MAX * full)
+        listed = (request.context != 0) & (end <= WAVES_MAX * full)
+        possible = ((listed | request.paged)
                     & (request.last_chunk >= smallest - 1)
                     & (request.last_chunk < spec.pim.chunks_max)
                     & (request.last_head < spec.pim.group_max))
@@ -246,8 +266,8 @@ class WaveSource(wiring.Component):
         free = (sets != REGISTER_SETS) & (opened != OPEN_MAX)
         return free & (same | (opened == 0)), opened != 0
 
-    def _wave(self, m: Module, walk: WaveWalk) -> None:
-        wave = self.o.p
+    def _wave(self, m: Module, walk: WaveWalk, paged: Value) -> None:
+        wave, given = self.o.p, self.paged.p
         m.d.comb += [wave.uniform.eq(1), wave.first.eq(walk.first), wave.last.eq(walk.last)]
         for bank in range(self._spec.geometry.pim_banks):
             before = BLOCK_TOKENS * bank
@@ -258,3 +278,6 @@ class WaveSource(wiring.Component):
                     Mux(walk.tokens > before,
                         (walk.tokens - before)[:len(wave.tokens[bank])], 0))),
             ]
+        with m.If(paged):
+            m.d.comb += [wave[name].eq(given[name])
+                         for name in ("rows", "tokens", "uniform", "first", "last")]
