@@ -8,12 +8,14 @@ from model.spec.attention import (
     BLOCK_TOKENS,
     REGISTER_SETS,
     ROW_LATCHES,
+    SCALE_SLOTS,
     MacMode,
     PimSpec,
     Register,
 )
 from model.spec.formats import FP32
 from model.spec.geometry import BEAT_BYTES
+from model.spec.mx import StoredFormat
 from model.spec.port import TAG_WIDTH, Status
 from model.spec.slice import SliceSpec
 from model.spec.timing import Command
@@ -75,7 +77,7 @@ def row_pass_layout(spec: SliceSpec) -> data.StructLayout:
         "latch": range(ROW_LATCHES),
         "last_column": range(g.columns),
         "mode": MacMode,
-        "start": 1,                          # column 0 is the first of a block's K (or V)
+        "start": 1,                          # column 0 is the first of a block's K, V or scales
         "spacing": 6,                        # clocks between MAC_ALL; at least 1
         "mask": g.pim_banks,                 # PIM units that take part
         "set": range(REGISTER_SETS),         # of QUERY and OUTPUT
@@ -130,6 +132,7 @@ class AttentionShape(data.StructLayout):
         super().__init__({
             "last_chunk": range(pim.chunks_max),     # head size / 16 - 1
             "last_head": range(pim.group_max),       # query heads that share the KV - 1
+            "format": StoredFormat,                  # of K and V
         })
 
 
@@ -140,9 +143,9 @@ class PimColumnSignature(wiring.Signature):
     -------
     column_valid, column_data : ``Out(1)``, ``Out(256)``
         A column of the open row. Not more often than every ``last_head + 1`` clocks.
-    mode, start, set : ``Out(MacMode)``, ``Out(1)``, ``Out(1)``
-        With ``column_valid``: what to do with it; first column of a block's K or V; with which
-        set of QUERY and OUTPUT.
+    mode, start, set, slot : ``Out``
+        With ``column_valid``: what to do with it; first column of a block's K, V or scales; with
+        which set of QUERY and OUTPUT; which slot of scales.
     write_valid, write_register, write_address, write_data : ``Out``
         Register write.
     read_register, read_address : ``Out``
@@ -157,6 +160,7 @@ class PimColumnSignature(wiring.Signature):
         super().__init__({
             "column_valid": Out(1), "column_data": Out(BEAT_WIDTH),
             "mode": Out(MacMode), "start": Out(1), "set": Out(range(REGISTER_SETS)),
+            "slot": Out(range(SCALE_SLOTS)),
             "write_valid": Out(1), "write_register": Out(Register),
             "write_address": Out(pim.register_address_width), "write_data": Out(BEAT_WIDTH),
             "read_register": Out(Register), "read_address": Out(pim.register_address_width),
@@ -182,7 +186,7 @@ def column_command_layout(spec: SliceSpec) -> data.StructLayout:
         "bank": g.bank_width,                # RD, WR
         "column": range(g.columns),          # RD, WR, MAC_ALL
         "mode": MacMode, "start": 1,         # MAC_ALL
-        "set": range(REGISTER_SETS),         # MAC_ALL
+        "set": range(REGISTER_SETS), "slot": range(SCALE_SLOTS),     # MAC_ALL
         "mask": g.pim_banks,                 # MAC_ALL, REG_WR, REG_RD
         "register": Register,                # REG_WR, REG_RD
         "address": spec.pim.register_address_width,

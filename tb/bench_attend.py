@@ -1,7 +1,8 @@
 """cocotb test that measures attentions, alone and one after another without a pause.
 
-Parameters: ``spec``, ``head_size``, ``cases``: each a dictionary of ``group``, ``context``, and how
-many attentions are ``settling`` and ``measured`` (:func:`_steady`).
+Parameters: ``spec``, ``cases``: each a dictionary of ``group``, ``context``, ``head_size``,
+``stored`` (name of a quantised format, or empty), and how many attentions are ``settling`` and
+``measured`` (:func:`_steady`).
 """
 
 import json
@@ -14,7 +15,8 @@ import numpy as np
 
 from hdl.attention.wave_source import REQUESTS
 from model.golden.attention import Attention
-from model.spec.attention import BLOCK_TOKENS, KvLayout
+from model.spec.attention import BLOCK_TOKENS, KvLayout, QuantisedKvLayout
+from model.spec.mx import element_format
 from model.spec.presets import slice_spec
 from tb.bench import parameters
 from tb.slice_bench import Sequence, SliceBench
@@ -37,13 +39,14 @@ async def measure_attentions(dut: Any) -> None:
     cases = options["cases"]
     records = []
     async with SliceBench(dut, spec, watch=False) as tb:
-        loaded: dict[int, Sequence] = {}
+        loaded: tuple[Any, Sequence | None] = None, None
         for case in cases:
-            group, context = case["group"], case["context"]
-            if group not in loaded:
-                loaded = {group: await _load(tb, group, options["head_size"],
-                                             max(case["context"] for case in cases))}
-            whole = loaded[group]
+            context, kind = case["context"], _kind(case)
+            if loaded[0] != kind:
+                loaded = kind, await _load(tb, *kind, max(
+                    other["context"] for other in cases if _kind(other) == kind))
+            whole = loaded[1]
+            assert whole
             want = tb.golden(whole, context)
             await _rest(tb)
             tb.result_clocks.clear()
@@ -58,7 +61,13 @@ async def measure_attentions(dut: Any) -> None:
     Path(RECORD).write_text(json.dumps(records))
 
 
-async def _load(tb: SliceBench, group: int, head_size: int, tokens: int) -> Sequence:
+def _kind(case: dict[str, Any]) -> tuple[int, int, str]:
+    """Cases with the same have a sequence in common."""
+    return case["group"], case["head_size"], case["stored"]
+
+
+async def _load(tb: SliceBench, group: int, head_size: int, stored: str,
+                tokens: int) -> Sequence:
     """A sequence as long as is asked for, whose waves use the rows of the banks over and over.
 
     Which row of a bank a wave lies in, and what is in it, costs no clock more or less; so the banks
@@ -66,14 +75,17 @@ async def _load(tb: SliceBench, group: int, head_size: int, tokens: int) -> Sequ
     """
     geometry = tb.spec.geometry
     wave = BLOCK_TOKENS * geometry.pim_banks
-    rows = KvLayout(head_size=head_size, columns=geometry.columns).rows
-    stored = min(geometry.rows // rows, -(-tokens // wave))
-    part = tb.random_sequence(heads=group, head_size=head_size, tokens=stored * wave)
+    fmt = element_format(stored) if stored else None
+    layout = QuantisedKvLayout if fmt else KvLayout
+    rows = layout(head_size=head_size, columns=geometry.columns).rows
+    fitting = min(geometry.rows // rows, -(-tokens // wave))
+    part = tb.random_sequence(heads=group, head_size=head_size, tokens=fitting * wave, stored=fmt)
     await tb.store_sequence(part)
     copies = -(-tokens // len(part.k))
     waves = -(-tokens // wave)
     whole = Sequence(q=part.q, k=np.tile(part.k, (copies, 1))[:tokens],
-                     v=np.tile(part.v, (copies, 1))[:tokens], rows=(part.rows * copies)[:waves])
+                     v=np.tile(part.v, (copies, 1))[:tokens], rows=(part.rows * copies)[:waves],
+                     stored=fmt)
     await tb.set_waves(whole)
     return whole
 

@@ -14,6 +14,7 @@ from model.golden import pim_bank as golden
 from model.golden.floats import from_bits, pack, to_bits
 from model.spec.attention import BLOCK_TOKENS, RESCALE_CLEAR, KvLayout, MacMode, PimSpec, Register
 from model.spec.formats import FP32, KV_FORMATS
+from model.spec.mx import element_format
 from model.spec.timing import HBM4_8000
 from tb.bench import Bench, parameters
 
@@ -25,7 +26,8 @@ def spec() -> PimSpec:
     """The unit under test."""
     given = parameters()
     return PimSpec(kv_format=KV_FORMATS[given["kv_format"]],
-                   head_size_max=given["head_size_max"], group_max=given["group_max"])
+                   head_size_max=given["head_size_max"], group_max=given["group_max"],
+                   quantised=tuple(map(element_format, given.get("quantised", ()))))
 
 
 def shapes(pim: PimSpec) -> list[tuple[int, ...]]:

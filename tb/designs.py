@@ -5,11 +5,14 @@ names those that are missing.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from amaranth.lib import wiring
 
 from hdl.attention.descriptor_engine import DescriptorEngine
 from hdl.attention.gather import Broadcast, Gather
+from hdl.attention.pass_issuer import PassIssuer
+from hdl.attention.wave_source import WaveSource
 from hdl.base_die import BaseDie
 from hdl.dma.engine import DmaEngine
 from hdl.floating import Product
@@ -17,6 +20,7 @@ from hdl.host.axi_memory import AxiMemory
 from hdl.host.register_block import RegisterBlock
 from hdl.host.registers import RegisterBus
 from hdl.layouts import BEAT_WIDTH
+from hdl.pim.pim_bank import PimBank
 from hdl.quantiser.quantiser import Quantiser
 from hdl.reliability.protection import Protection
 from hdl.reliability.reliability import Reliability
@@ -31,7 +35,7 @@ from model.spec.dma import DmaSpec
 from model.spec.formats import FP16
 from model.spec.gather import GatherSpec
 from model.spec.geometry import ChannelGeometry
-from model.spec.mx import MXFP8_E4M3, QuantiserSpec
+from model.spec.mx import MXFP8_E4M3, MXINT8, QuantiserSpec
 from model.spec.registers import base_die_space, reliability_map
 from model.spec.scheduling import SchedulerSpec
 from model.spec.slice import SliceSpec
@@ -44,6 +48,9 @@ SMALL = SliceSpec(
 
 SMALL_TRANSLATOR = TranslatorSpec(
     channel=SMALL, tlb_entries=4, tlb_ways=2, slots=2, fault_records=2)
+
+QUANTISED = replace(SMALL, pim=replace(SMALL.pim, quantised=(MXINT8, MXFP8_E4M3)))
+"""The same with units that multiply quantised KV."""
 
 
 def base_die_spec(channels: int) -> BaseDieSpec:
@@ -63,6 +70,9 @@ def base_die_spec(channels: int) -> BaseDieSpec:
 DESIGNS: Mapping[str, Callable[[], wiring.Component]] = {
     "slice": lambda: Slice(SMALL),
     "base_die": lambda: BaseDie(base_die_spec(2)),
+    "pim_bank": lambda: PimBank(QUANTISED.pim),
+    "pass_issuer": lambda: PassIssuer(QUANTISED),
+    "wave_source": lambda: WaveSource(QUANTISED),
     "product": lambda: Product(FP16),
     "quantiser": lambda: Quantiser(QuantiserSpec(blocks_max=64)),
     "dma": lambda: DmaEngine(SMALL, DmaSpec(channels=2, slots=4, jobs=2)),

@@ -9,10 +9,11 @@ from cocotb.triggers import RisingEdge, Timer, with_timeout
 from numpy.typing import NDArray
 
 from hdl.layouts import PartHeader, request_layout, response_layout, result_layout
-from model.golden.attention import Attention, attend
-from model.golden.floats import DTYPES
-from model.spec.attention import BLOCK_TOKENS, KvLayout, softmax_scale
+from model.golden.attention import Attention, attend, stored_block
+from model.golden.floats import DTYPES, pack
+from model.spec.attention import BLOCK_TOKENS, KvLayout, QuantisedKvLayout, softmax_scale
 from model.spec.geometry import BEAT_BYTES
+from model.spec.mx import ElementFormat
 from model.spec.port import Status
 from model.spec.registers import COUNTERS, ERRORS
 from model.spec.slice import SliceSpec
@@ -46,12 +47,15 @@ class Sequence:
         Keys and values.
     rows : tuple of int
         First row of each wave.
+    stored : ElementFormat or None
+        How K and V are quantised in the banks; not at all by default.
     """
 
     q: NDArray[Any]
     k: NDArray[Any]
     v: NDArray[Any]
     rows: tuple[int, ...]
+    stored: ElementFormat | None = None
 
 
 class SliceBench(Bench):
@@ -165,21 +169,38 @@ class SliceBench(Bench):
                     await self.store((bank, row + offset, column),
                                      int.from_bytes(piece.tobytes(), "little"))
 
+    async def store_quantised(self, bank: int, row: int, k: NDArray[Any], v: NDArray[Any],
+                              fmt: ElementFormat) -> None:
+        """Writes one KV block as the quantiser would; zeros behind its last token."""
+        columns = self.spec.geometry.columns
+        layout = QuantisedKvLayout(head_size=k.shape[1], columns=columns)
+        padding = ((0, BLOCK_TOKENS - len(k)), (0, 0))
+        both = [stored_block(np.pad(x, padding), fmt) for x in (k, v)]
+        codes = np.concatenate([half.codes.ravel() for half in both])
+        scales = np.concatenate([half.scales.ravel() for half in both])
+        for first, values in ((0, codes), (2 * layout.half_rows * columns, scales)):
+            for n, word in enumerate(values.reshape(-1, BEAT_BYTES)):
+                offset, column = divmod(first + n, columns)
+                await self.store((bank, row + offset, column), pack(word, 8))
+
     # Attention
 
     def random_sequence(self, *, heads: int, head_size: int, tokens: int,
-                        first_row: int = 0) -> Sequence:
+                        first_row: int = 0, stored: ElementFormat | None = None) -> Sequence:
         """A sequence of normal random numbers."""
         draw = np.random.default_rng(self.rng.getrandbits(32))
 
         def normal(*shape: int) -> NDArray[Any]:
             return draw.standard_normal(shape).astype(self.dtype)
 
-        layout = KvLayout(head_size=head_size, columns=self.spec.geometry.columns)
+        columns = self.spec.geometry.columns
+        layout = (QuantisedKvLayout(head_size=head_size, columns=columns) if stored
+                  else KvLayout(head_size=head_size, columns=columns))
         waves = -(-tokens // (BLOCK_TOKENS * self.spec.geometry.pim_banks))
         return Sequence(q=normal(heads, head_size), k=normal(tokens, head_size),
                         v=normal(tokens, head_size),
-                        rows=tuple(first_row + layout.rows * w for w in range(waves)))
+                        rows=tuple(first_row + layout.rows * w for w in range(waves)),
+                        stored=stored)
 
     def sparse_sequence(self, *, heads: int, head_size: int, tokens: int) -> Sequence:
         """A sequence whose waves are all the same: one random block, then zeros.
@@ -203,7 +224,11 @@ class SliceBench(Bench):
     async def store_sequence(self, sequence: Sequence) -> None:
         """Writes the KV of a sequence into the PIM banks and its rows into the wave table."""
         for bank, row, tokens in self.blocks(sequence):
-            await self.store_block(bank, row, sequence.k[tokens], sequence.v[tokens])
+            k, v = sequence.k[tokens], sequence.v[tokens]
+            if sequence.stored:
+                await self.store_quantised(bank, row, k, v, sequence.stored)
+            else:
+                await self.store_block(bank, row, k, v)
         await self.settle_host()
         await self.set_waves(sequence)
 
@@ -222,7 +247,8 @@ class SliceBench(Bench):
         """What the attention to the first ``context`` tokens must yield."""
         return attend(sequence.q, sequence.k[:context], sequence.v[:context],
                       pim_banks=self.spec.geometry.pim_banks,
-                      scale=softmax_scale(sequence.q.shape[1]), spec=self.spec.pim)
+                      scale=softmax_scale(sequence.q.shape[1]), spec=self.spec.pim,
+                      stored=sequence.stored)
 
     async def start_attention(self, sequence: Sequence, context: int, *,
                               partial: bool = False, first_wave: int = 0) -> None:
@@ -233,7 +259,8 @@ class SliceBench(Bench):
         await self.host.write("context", context)
         await self.host.write("first_wave", first_wave)
         await self.host.write_fields("shape", last_chunk=head_size // 16 - 1,
-                                     last_head=heads - 1, partial=int(partial))
+                                     last_head=heads - 1, partial=int(partial),
+                                     format=sequence.stored.code if sequence.stored else 0)
         await self.host.write_fields("control", attend=1)
         await self.send_queries(sequence)
 

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.attention.wave import COUNT_BITS, Progress, lead, wave_layout, wave_mask
 from hdl.layouts import AttentionShape, row_pass_layout
 from model.spec.attention import BLOCK_TOKENS, KvLayout, MacMode
+from model.spec.mx import StoredFormat
 from model.spec.slice import SliceSpec
 
 PASSES_IN_FLIGHT = 8
@@ -24,7 +25,8 @@ class PassIssuer(wiring.Component):
     are accumulated, the softmax unit has the scores of the next. K(w) waits for the rows and
     queries of its wave and until the scores of wave w-1 have been read, since it overwrites them;
     V(w) waits for the weights of wave w. Neither waits for the other, so queries that come late
-    hold up no attention before theirs. All banks take part in V, with weights 0 where there is no
+    hold up no attention before theirs. Before K of quantised blocks come their scales, those of V
+    among them. All banks take part in V, with weights 0 where there is no
     block, so that the outputs of all refer to the same maximum.
 
     Parameters
@@ -70,7 +72,8 @@ class PassIssuer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         out, mode = self.row_pass.p, Signal(MacMode)
-        dot = mode == MacMode.DOT
+        dot = mode != MacMode.AXPY                       # of K, or the scales before it
+        quantised = self.shape.format != StoredFormat.WIDE
         k_waves, v_waves, begun = (Signal(COUNT_BITS, name=name)
                                    for name in ("k_waves", "v_waves", "begun"))
         may_score, may_sum = Signal(), Signal()
@@ -81,7 +84,7 @@ class PassIssuer(wiring.Component):
                          & (~self.keys.p.first | (self.queries_loaded != begun))),
             may_sum.eq(self.values.valid & (self.progress.weighted != v_waves)),
             out.mode.eq(mode),
-            out.mask.eq(Mux(dot, wave_mask(self.keys.p), ~0)),
+            out.mask.eq(Mux(mode == MacMode.DOT, wave_mask(self.keys.p), ~0)),
             out.latch.eq(Mux(dot, k_waves, v_waves)[:len(out.latch)]),
             out.set.eq(Mux(dot, self.keys.p.set, self.values.p.set)),
         ]
@@ -89,7 +92,8 @@ class PassIssuer(wiring.Component):
         m.d.comb += fire.eq(self.row_pass.valid & self.row_pass.ready)
         with m.FSM():
             with m.State("CHOOSE"):
-                m.d.sync += mode.eq(Mux(may_score, MacMode.DOT, MacMode.AXPY))
+                m.d.sync += mode.eq(Mux(~may_score, MacMode.AXPY,
+                                        Mux(quantised, MacMode.SCALE, MacMode.DOT)))
                 with m.If(may_score | may_sum):
                     m.next = "BEGIN"
             with m.State("BEGIN"):
@@ -97,7 +101,10 @@ class PassIssuer(wiring.Component):
                 m.next = "ISSUE"
             with m.State("ISSUE"):
                 m.d.comb += issue.eq(1)
-                with m.If(fire & last_row):
+                with m.If(fire & (mode == MacMode.SCALE)):
+                    m.d.sync += mode.eq(MacMode.DOT)
+                    m.next = "BEGIN"
+                with m.Elif(fire & last_row):
                     m.d.comb += [self.keys.ready.eq(dot), self.values.ready.eq(~dot)]
                     with m.If(dot):
                         m.d.sync += [k_waves.eq(k_waves + 1),
@@ -105,37 +112,53 @@ class PassIssuer(wiring.Component):
                     with m.Else():
                         m.d.sync += v_waves.eq(v_waves + 1)
                     m.next = "CHOOSE"
-        self._elaborate_rows(m, dot, begin, fire, last_row)
-        self._elaborate_retirement(m, dot, issue, fire, last_row)
+        self._rows(m, mode, quantised, begin, fire, last_row)
+        self._elaborate_retirement(m, dot, issue, fire,
+                                   last_row & (mode != MacMode.SCALE))
         return m
 
-    def _elaborate_rows(self, m: Module, dot: Value, begin: Signal, fire: Signal,
-                        last_row: Signal) -> None:
-        """Walks the rows of one block's K or V, counted from the block's first row."""
-        pim, columns = self._spec.pim, self._spec.geometry.columns
-        chunks = range(1, pim.chunks_max + 1)
-        half_rows = Array(KvLayout.rows_for(BLOCK_TOKENS * n, columns) for n in chunks)
-        half_columns = Array(BLOCK_TOKENS * n for n in chunks)
-        left = Signal(range(BLOCK_TOKENS * pim.chunks_max + 1))      # columns of K or V to go
-        out = self.row_pass.p
+    def _rows(self, m: Module, mode: Signal, quantised: Value, begin: Signal, fire: Signal,
+              last_row: Signal) -> None:
+        """Walks the rows of one block's K, V or scales, counted from the block's first row."""
+        pim, columns, out = self._spec.pim, self._spec.geometry.columns, self.row_pass.p
+        chunks, last_chunk = range(1, pim.chunks_max + 1), self.shape.last_chunk
+        first, count = Signal.like(out.row), Signal(range(BLOCK_TOKENS * pim.chunks_max + 1))
+        half_columns, half_rows = Signal.like(count), Signal.like(count)
+        m.d.comb += [
+            half_columns.eq(Array(BLOCK_TOKENS * n for n in chunks)[last_chunk]),
+            half_rows.eq(Array(KvLayout.rows_for(BLOCK_TOKENS * n, columns)
+                               for n in chunks)[last_chunk])]
+        passes: Value = self.shape.last_head + 1                # of a column
+        if pim.quantised:       # two elements in the place of one; heads fill whole rows
+            passes = Mux(quantised, passes << 1, passes)
+            with m.If(quantised):
+                m.d.comb += [
+                    half_columns.eq(Array(BLOCK_TOKENS * n // 2 for n in chunks)[last_chunk]),
+                    half_rows.eq(Array(BLOCK_TOKENS * n // (2 * columns)
+                                       for n in chunks)[last_chunk])]
+        with m.Switch(mode):
+            with m.Case(MacMode.DOT):
+                m.d.comb += [first.eq(0), count.eq(half_columns)]
+            with m.Case(MacMode.AXPY):
+                m.d.comb += [first.eq(half_rows[:len(first)]), count.eq(half_columns)]
+            with m.Case(MacMode.SCALE):
+                m.d.comb += [first.eq((half_rows << 1)[:len(first)]),
+                             count.eq((last_chunk + 1) >> 1)]
+        left = Signal.like(count)                               # columns to go
         m.d.comb += [
             last_row.eq(left <= columns),
             out.last_column.eq((Mux(last_row, left, columns) - 1)[:len(out.last_column)]),
-            out.spacing.eq(Mux(self.shape.last_head >= self._spec.mac_spacing,
-                               self.shape.last_head + 1, self._spec.mac_spacing)),
+            out.spacing.eq(Mux((passes > self._spec.mac_spacing) & (mode != MacMode.SCALE), passes,
+                               self._spec.mac_spacing)),
         ]
         with m.If(begin):
-            m.d.sync += [
-                out.row.eq(Mux(dot, 0, half_rows[self.shape.last_chunk])[:len(out.row)]),
-                left.eq(half_columns[self.shape.last_chunk]),
-                out.start.eq(1),
-            ]
+            m.d.sync += [out.row.eq(first), left.eq(count), out.start.eq(1)]
         with m.Elif(fire):
             m.d.sync += [out.row.eq(out.row + 1), left.eq((left - columns)[:len(left)]),
                          out.start.eq(0)]
 
     def _elaborate_retirement(self, m: Module, dot: Value, issue: Signal, fire: Signal,
-                              last_row: Signal) -> None:
+                              last_row: Value) -> None:
         """Remembers what each pass was until it is done."""
         tag = data.StructLayout({"dot": 1, "last": 1})
         m.submodules.tags = tags = SyncFIFO(width=tag.size, depth=PASSES_IN_FLIGHT)

@@ -7,8 +7,15 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.attention.wave import wave_layout
 from hdl.layouts import AttentionShape
-from model.spec.attention import BLOCK_TOKENS, REGISTER_SETS, KvLayout
+from model.spec.attention import (
+    BLOCK_TOKENS,
+    QUANTISED_HEADS,
+    REGISTER_SETS,
+    KvLayout,
+    QuantisedKvLayout,
+)
 from model.spec.formats import FP32
+from model.spec.mx import StoredFormat
 from model.spec.registers import WAVES_MAX
 from model.spec.slice import SliceSpec
 
@@ -26,6 +33,7 @@ class AttentionRequest(data.StructLayout):
         super().__init__({
             "context": 32,           # tokens
             "first_wave": 16,        # entry of the wave table
+            "format": StoredFormat,  # of K and V
             "last_chunk": 8,         # head size / 16 - 1
             "last_head": 8,          # query heads - 1
             "partial": 1,            # the result is (m, l, o), not normalised
@@ -37,6 +45,13 @@ class AttentionRequest(data.StructLayout):
 def wave_tokens(spec: SliceSpec) -> int:
     """Tokens of a full wave: one block in every PIM bank."""
     return BLOCK_TOKENS * spec.geometry.pim_banks
+
+
+def quantised_block_rows(spec: SliceSpec) -> list[int]:
+    """Rows of a quantised block for 1, 2, ... chunks a token; 0 where that cannot be."""
+    return [QuantisedKvLayout(head_size=spec.pim.LANES * n, columns=spec.geometry.columns).rows
+            if spec.pim.LANES * n % QUANTISED_HEADS == 0 else 0
+            for n in range(1, spec.pim.chunks_max + 1)]
 
 
 def context_range(spec: SliceSpec) -> range:
@@ -103,8 +118,8 @@ class WaveSource(wiring.Component):
     before it are under way. It begins when a register set is free, and if its shape, scale or kind
     differs from theirs, when they are done. Then a wave leaves every third clock.
 
-    Refused: context 0, waves beyond the end of the wave table, a head size or group that was not
-    built, a wave whose blocks would lie beyond the last row, a request too many.
+    Refused: context 0, waves beyond the end of the wave table, a head size, group or format that
+    was not built, a wave whose blocks would lie beyond the last row, a request too many.
 
     Parameters
     ----------
@@ -226,7 +241,7 @@ class WaveSource(wiring.Component):
     def _check(self, request: data.View) -> tuple[Value, Value]:
         """Whether an attention is possible at all, and whether the wave at hand fits its bank."""
         spec = self._spec
-        smallest, full = KvLayout.SMALLEST_CHUNKS, wave_tokens(spec)
+        smallest, full = spec.pim.head_size_min // spec.pim.LANES, wave_tokens(spec)
         # In units of a token, so that nothing is divided.
         end = request.context + request.first_wave * full
         listed = (request.context != 0) & (end <= WAVES_MAX * full)
@@ -236,7 +251,15 @@ class WaveSource(wiring.Component):
                     & (request.last_head < spec.pim.group_max))
         block_rows = Array(2 * KvLayout.rows_for(BLOCK_TOKENS * n, spec.geometry.columns)
                            for n in range(1, spec.pim.chunks_max + 1))
-        return possible, self.wave_row + block_rows[request.last_chunk] <= spec.geometry.rows
+        rows = block_rows[request.last_chunk]
+        if not spec.pim.quantised:
+            wide = request.format == StoredFormat.WIDE
+            return possible & wide, self.wave_row + rows <= spec.geometry.rows
+        stored = Array(quantised_block_rows(spec))[request.last_chunk]
+        wide, known = request.format == StoredFormat.WIDE, request.format.matches(
+            *(fmt.code for fmt in spec.pim.quantised))
+        return (possible & (wide | known & (stored != 0)),
+                self.wave_row + Mux(wide, rows, stored) <= spec.geometry.rows)
 
     def _under_way(self, m: Module, request: data.View, admit: Signal) -> tuple[Value, Value]:
         """Keeps count of attentions; whether the next may begin, whether any is under way."""
@@ -255,12 +278,14 @@ class WaveSource(wiring.Component):
         ]
         same = ((request.last_chunk == self.shape.last_chunk)
                 & (request.last_head == self.shape.last_head)
-                & (request.partial == self.partial) & (request.scale == self.scale))
+                & (request.partial == self.partial) & (request.scale == self.scale)
+                & (request.format == self.shape.format))
         with m.If(admit):
             m.d.sync += [
                 next_set.eq(~next_set),
                 self.shape.last_chunk.eq(request.last_chunk[:len(self.shape.last_chunk)]),
                 self.shape.last_head.eq(request.last_head[:len(self.shape.last_head)]),
+                self.shape.format.eq(request.format),
                 self.partial.eq(request.partial), self.scale.eq(request.scale),
             ]
         free = (sets != REGISTER_SETS) & (opened != OPEN_MAX)

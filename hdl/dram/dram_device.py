@@ -194,6 +194,7 @@ class DramDevice(wiring.Component):
             port.mode.eq(arrive.mode),
             port.start.eq(arrive.start),
             port.set.eq(arrive.set),
+            port.slot.eq(arrive.slot),
             port.write_valid.eq((store.command == Command.REG_WR) & store.mask[bank]),
             port.write_register.eq(store.register),
             port.write_address.eq(store.address),

@@ -137,6 +137,7 @@ class Scheduler(wiring.Component):
                 bus.mode.eq(self.row_pass.mode),
                 bus.start.eq(self.row_pass.start & (self.pass_column == 0)),
                 bus.set.eq(self.row_pass.set),
+                bus.slot.eq(self.row_pass.latch[0]),        # as the latches, slots take turns
                 bus.mask.eq(self.row_pass.mask),
             ]
         with m.Elif(register_goes):

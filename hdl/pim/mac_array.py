@@ -7,6 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.floating import Adder, Product
+from hdl.pim.quantised import SCALE_WIDTH, scaled
 from hdl.pim.register_files import lanes_layout
 from hdl.shared import Shared
 from model.spec.attention import BLOCK_TOKENS, MacMode, PimSpec
@@ -24,6 +25,8 @@ class LaneArray(wiring.Component):
     -------
     en, mode, token : ``In``
         A pass.
+    scale_en, scale : ``In(1)``, ``In(8)``
+        Whether the column is quantised; its scale, which multiplies the weight in axpy mode.
     column, query, weight : ``In(lanes_layout)``
         Its operands: in dot mode lane by lane, in axpy mode the weight of ``token`` in all lanes.
     products : ``Out(lanes_layout)``
@@ -33,6 +36,8 @@ class LaneArray(wiring.Component):
     en: Signal
     mode: Signal
     token: Signal
+    scale_en: Signal
+    scale: Signal
     column: data.View
     query: data.View
     weight: data.View
@@ -43,6 +48,7 @@ class LaneArray(wiring.Component):
         lanes = lanes_layout(pim, pim.kv_format.width)
         super().__init__({
             "en": In(1), "mode": In(MacMode), "token": In(range(BLOCK_TOKENS)),
+            "scale_en": In(1), "scale": In(SCALE_WIDTH),
             "column": In(lanes), "query": In(lanes), "weight": In(lanes),
             "products": Out(lanes_layout(pim, FP32.width)),
         })
@@ -57,15 +63,21 @@ class LaneArray(wiring.Component):
             weightless.eq(axpy & ~weight[:-1].any()),
         ]
         fmt = self.pim.kv_format
+        if self.pim.quantised:
+            product = Signal.like(weight)
+            m.d.comb += product.eq(scaled(fmt, weight, self.scale))
+            with m.If(self.scale_en):
+                m.d.comb += weightless.eq(axpy & (~weight[:-1].any() | ~product[:-1].any()))
+            weight = Mux(self.scale_en, product, weight)
         products: list[Any] = [
             Shared(f"product_{fmt.name}", Product, fmt) for _ in range(self.pim.LANES)]
-        for lane, product in enumerate(products):
-            m.submodules[f"product_{lane}"] = product
+        for lane, unit in enumerate(products):
+            m.submodules[f"product_{lane}"] = unit
             m.d.comb += [
-                product.en.eq(self.en),
-                product.clear.eq(weightless),
-                product.a.eq(Mux(axpy, weight, self.query[lane])),
-                product.b.eq(self.column[lane]),
+                unit.en.eq(self.en),
+                unit.clear.eq(weightless),
+                unit.a.eq(Mux(axpy, weight, self.query[lane])),
+                unit.b.eq(self.column[lane]),
             ]
         m.d.comb += self.products.eq(Cat(product.o for product in products))
         return m
@@ -91,6 +103,10 @@ class AdderArray(wiring.Component):
         Addends in axpy mode; in dot mode ``products`` go into the tree.
     partial : ``In(32)``
         Second addend of the accumulator in dot mode.
+    tree : ``Out(32)``
+        In dot mode the sum of the tree, eight clocks after its products.
+    block_en, block : ``In(1)``, ``In(32)``
+        In dot mode, what goes into the accumulator instead of the sum of the tree.
     sums : ``Out(lanes_layout)``
         In axpy mode ``products + accumulators``, lane by lane.
     score : ``Out(32)``
@@ -102,6 +118,9 @@ class AdderArray(wiring.Component):
     products: data.View
     accumulators: data.View
     partial: Signal
+    tree: Signal
+    block_en: Signal
+    block: Signal
     sums: data.View
     score: Signal
 
@@ -113,6 +132,7 @@ class AdderArray(wiring.Component):
             "mode": In(MacMode),
             "en": In(data.StructLayout({"levels": self.levels, "score": 1, "lanes": 1})),
             "products": In(lanes), "accumulators": In(lanes), "partial": In(FP32.width),
+            "tree": Out(FP32.width), "block_en": In(1), "block": In(FP32.width),
             "sums": Out(lanes), "score": Out(FP32.width),
         })
 
@@ -131,7 +151,8 @@ class AdderArray(wiring.Component):
             dot += [(self.en.levels[depth], a, b)
                     for a, b in zip(level[::2], level[1::2], strict=True)]
             level = [adder.o for adder in outputs]
-        dot.append((self.en.score, level[0], self.partial))
+        m.d.comb += self.tree.eq(level[0])
+        dot.append((self.en.score, Mux(self.block_en, self.block, level[0]), self.partial))
 
         for lane, (adder, (en, a, b)) in enumerate(zip(adders, dot, strict=True)):
             with m.If(self.mode == MacMode.DOT):

@@ -9,10 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from model.golden.floats import DTYPES
 from model.golden.merge import Part, finalize, merge
-from model.golden.pim_bank import accumulate, scores
+from model.golden.pim_bank import accumulate, quantised_accumulate, quantised_scores, scores
+from model.golden.quantiser import quantise
 from model.golden.softmax import OnlineSoftmax
 from model.spec.attention import BLOCK_TOKENS, PimSpec
 from model.spec.errors import SpecError, require_int
+from model.spec.mx import BLOCK_ELEMENTS, ElementFormat
 
 
 @dataclass(frozen=True)
@@ -31,30 +33,75 @@ class Attention:
     merged: tuple[Part, ...]
 
 
+@dataclass(frozen=True)
+class WideBlock:
+    """K or V of a block as it is attended to: ``[token, element]`` in the KV format."""
+
+    values: NDArray[Any]
+
+    def scores(self, query: NDArray[Any]) -> NDArray[np.float32]:
+        """Scores of the block as keys."""
+        return scores(query, self.values)
+
+    def accumulate(self, o: ArrayLike, shift: ArrayLike, p: ArrayLike) -> NDArray[np.float32]:
+        """Outputs after the block as values."""
+        return accumulate(o, shift, p, self.values)
+
+
+@dataclass(frozen=True)
+class StoredBlock:
+    """K or V of a block in a quantised format: codes and scales, each ``[token, ...]``."""
+
+    fmt: ElementFormat
+    codes: NDArray[np.int64]
+    scales: NDArray[np.int64]
+
+    def scores(self, query: NDArray[Any]) -> NDArray[np.float32]:
+        """Scores of the block as keys."""
+        return quantised_scores(query, self.codes, self.scales, self.fmt)
+
+    def accumulate(self, o: ArrayLike, shift: ArrayLike, p: ArrayLike) -> NDArray[np.float32]:
+        """Outputs after the block as values."""
+        return quantised_accumulate(o, shift, p, self.codes, self.scales, self.fmt)
+
+
+def stored_block(values: NDArray[Any], fmt: ElementFormat) -> StoredBlock:
+    """``values[token, element]`` as the quantiser stores them."""
+    tokens, size = values.shape
+    made = quantise(values.reshape(-1, BLOCK_ELEMENTS), fmt)
+    return StoredBlock(fmt, made.codes.reshape(tokens, size), made.scales.reshape(tokens, -1))
+
+
+def _blocks(values: NDArray[Any], stored: ElementFormat | None) -> list[WideBlock | StoredBlock]:
+    return [stored_block(block, stored) if stored else WideBlock(block) for block in values]
+
+
 def attend(q: ArrayLike, k: ArrayLike, v: ArrayLike, *, pim_banks: int, scale: float,
-           spec: PimSpec) -> Attention:
+           spec: PimSpec, stored: ElementFormat | None = None) -> Attention:
     """Attention of ``q[head, element]`` over ``k`` and ``v``, both ``[token, element]``.
 
-    All three are rounded to the KV format. ``scale`` is rounded to FP32 and includes log2(e).
-    Block ``n`` lies in bank ``n`` modulo ``pim_banks``.
+    All three are rounded to the KV format; ``k`` and ``v`` are then quantised, if ``stored`` names
+    a format. ``scale`` is rounded to FP32 and includes log2(e). Block ``n`` lies in bank ``n``
+    modulo ``pim_banks``.
     """
-    parts = bank_parts(q, k, v, pim_banks=pim_banks, scale=scale, spec=spec)
+    parts = bank_parts(q, k, v, pim_banks=pim_banks, scale=scale, spec=spec, stored=stored)
     merged = tuple(merge(head) for head in parts)
     return Attention(np.stack([finalize(part, spec.kv_format) for part in merged]), merged)
 
 
 def bank_parts(q: ArrayLike, k: ArrayLike, v: ArrayLike, *, pim_banks: int, scale: float,
-               spec: PimSpec) -> list[list[Part]]:
+               spec: PimSpec, stored: ElementFormat | None = None) -> list[list[Part]]:
     """What the banks hold after the last wave: for every head the parts of the banks in order."""
     require_int("pim_banks", pim_banks, 1, 16)
     blocks = -(-len(np.asarray(k)) // BLOCK_TOKENS)
     waves = [{bank: start + bank for bank in range(min(pim_banks, blocks - start))}
              for start in range(0, blocks, pim_banks)]
-    return wave_parts(q, k, v, waves=waves, scale=scale, spec=spec)
+    return wave_parts(q, k, v, waves=waves, scale=scale, spec=spec, stored=stored)
 
 
 def wave_parts(q: ArrayLike, k: ArrayLike, v: ArrayLike, *, waves: Sequence[Mapping[int, int]],
-               scale: float, spec: PimSpec) -> list[list[Part]]:
+               scale: float, spec: PimSpec, stored: ElementFormat | None = None
+               ) -> list[list[Part]]:
     """Parts of the banks, in their order, for any distribution of blocks over waves and banks.
 
     Parameters
@@ -64,6 +111,8 @@ def wave_parts(q: ArrayLike, k: ArrayLike, v: ArrayLike, *, waves: Sequence[Mapp
         Block ``n`` is tokens ``16 n .. 16 n + 15``, the last one perhaps in part.
     waves : sequence of mapping
         For each wave bank -> block; at least one each.
+    stored : ElementFormat, optional
+        How ``k`` and ``v`` are quantised, each token by itself; not at all by default.
     """
     dtype = DTYPES[spec.kv_format]
     query, keys, values = (np.asarray(x).astype(dtype) for x in (q, k, v))
@@ -73,7 +122,7 @@ def wave_parts(q: ArrayLike, k: ArrayLike, v: ArrayLike, *, waves: Sequence[Mapp
     heads, size = query.shape
     blocks = -(-len(keys) // BLOCK_TOKENS)
     padding = ((0, blocks * BLOCK_TOKENS - len(keys)), (0, 0))
-    k_blocks, v_blocks = (np.pad(x, padding).reshape(blocks, BLOCK_TOKENS, size)
+    k_blocks, v_blocks = (_blocks(np.pad(x, padding).reshape(blocks, BLOCK_TOKENS, size), stored)
                           for x in (keys, values))
 
     softmax = OnlineSoftmax(heads, np.float32(scale), spec)
@@ -83,12 +132,12 @@ def wave_parts(q: ArrayLike, k: ArrayLike, v: ArrayLike, *, waves: Sequence[Mapp
     for wave in waves:
         banks = sorted(wave)
         done = softmax.wave(
-            np.stack([scores(query, k_blocks[wave[bank]]) for bank in banks], axis=1),
+            np.stack([k_blocks[wave[bank]].scores(query) for bank in banks], axis=1),
             [min(BLOCK_TOKENS, len(keys) - BLOCK_TOKENS * wave[bank]) for bank in banks])
         for bank, output in outputs.items():
             # A bank without a block takes part with weights 0.
             p = done.weights[:, banks.index(bank)] if bank in wave else idle
-            outputs[bank] = accumulate(output, done.rescale, p, v_blocks[wave.get(bank, 0)])
+            outputs[bank] = v_blocks[wave.get(bank, 0)].accumulate(output, done.rescale, p)
     first = min(outputs)
     return [[Part(int(softmax.m[head]), softmax.l[head] if bank == first else np.float32(0),
                   output[head]) for bank, output in outputs.items()] for head in range(heads)]

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from model.spec.errors import SpecError, require_int
 from model.spec.formats import BF16, FP32, FloatFormat
 from model.spec.geometry import BEAT_BYTES
+from model.spec.mx import MXFP8_E4M3, MXINT8, ElementFormat
 
 HEAD_SIZE_MIN = 64
-"""Smallest head size; below it an output accumulator would be needed again too early."""
+"""Smallest head size unless a smaller one is built."""
+
+SLICE_SIZE_MIN = 32
+"""Smallest head size of all: below it an output accumulator would be needed again too early. AttAcc
+spreads a head over four banks, a slice of 32 elements in each (docs/attention.md)."""
 
 BLOCK_TOKENS = 16
 """Tokens of a KV block, as in vLLM and the Qwen-Bailian traces (facts.md 1.2)."""
@@ -20,6 +25,7 @@ class MacMode(enum.IntEnum):
 
     DOT = 0     # scores: q . K, adder tree over the lanes
     AXPY = 1    # outputs: o += p x V, one accumulator a lane
+    SCALE = 2   # scales of a quantised block, kept for its K and its V
 
 
 class Register(enum.IntEnum):
@@ -40,6 +46,9 @@ REGISTER_SETS = 2
 """Sets of QUERY and OUTPUT, so that an attention begins before the one before it is read out. The
 topmost bit of their addresses says which."""
 
+SCALE_SLOTS = 2
+"""Blocks whose scales a PIM bank holds: one whose V is still to come, and the one after it."""
+
 RESCALE_CLEAR = 0xFFFF
 """Rescale value that sets the accumulators to zero: the first wave of an attention."""
 
@@ -52,18 +61,23 @@ class PimSpec:
     ----------
     kv_format : FloatFormat
         Format of keys, values, queries, weights and outputs.
-    head_size_max : int
-        Largest head size that the registers hold; a multiple of 16, 64 to 256.
+    head_size_max, head_size_min : int
+        Largest head size that the registers hold, a multiple of 16, 64 to 256; smallest that is
+        not refused, 32 or 64.
     group_max : int
         Most query heads that share one read of the KV, 1 to 16.
     exponent_fraction_bits : int
         Fraction bits to which the base-2 exponent of a weight is rounded.
+    quantised : tuple of ElementFormat
+        Formats of 8 bits that are multiplied in place, besides ``kv_format``, then bfloat16.
     """
 
     kv_format: FloatFormat = BF16
     head_size_max: int = 128
+    head_size_min: int = HEAD_SIZE_MIN
     group_max: int = 8
     exponent_fraction_bits: int = 10
+    quantised: tuple[ElementFormat, ...] = ()
 
     LANES = BEAT_BYTES * 8 // BF16.width        # 16: one column of 16-bit elements a pass
     ADDER_LATENCY = 2
@@ -75,8 +89,16 @@ class PimSpec:
         if self.kv_format.width != BF16.width:
             raise SpecError("kv_format", self.kv_format.name, "a 16-bit format")
         check_head_size(self.head_size_max, 256, "head_size_max")
+        if self.head_size_min not in (SLICE_SIZE_MIN, HEAD_SIZE_MIN):
+            raise SpecError("head_size_min", self.head_size_min,
+                            f"{SLICE_SIZE_MIN} or {HEAD_SIZE_MIN}")
         require_int("group_max", self.group_max, 1, 16)
         require_int("exponent_fraction_bits", self.exponent_fraction_bits, 8, 14)
+        names = [fmt.name for fmt in self.quantised]
+        if not set(self.quantised) <= {MXINT8, MXFP8_E4M3} or len(set(names)) < len(names):
+            raise SpecError("quantised", names, "different ones of mxint8, mxfp8_e4m3")
+        if self.quantised and self.kv_format is not BF16:
+            raise SpecError("quantised", names, f"none with KV format {self.kv_format.name}")
 
     @property
     def chunks_max(self) -> int:
@@ -92,14 +114,16 @@ class PimSpec:
     def drain_clocks(self) -> int:
         """Clocks from the data of a block's last column to its results being readable.
 
-        ``group_max`` passes, operand and product registers, four levels of the adder tree, the
+        The passes of ``group_max`` heads, and as many again and an adder more if there are
+        quantised columns; operand and product registers, four levels of the adder tree, the
         accumulator and the result register.
         """
-        return self.group_max + 1 + self.MULTIPLIER_LATENCY + 5 * self.ADDER_LATENCY + 1
+        more = self.group_max + self.ADDER_LATENCY if self.quantised else 0
+        return self.group_max + more + 1 + self.MULTIPLIER_LATENCY + 5 * self.ADDER_LATENCY + 1
 
-    def column_spacing(self, group: int, all_bank_spacing: int) -> int:
-        """Clocks between two all-bank columns: the DRAM's spacing or ``group`` passes."""
-        return max(all_bank_spacing, group)
+    def column_spacing(self, group: int, all_bank_spacing: int, *, passes: int = 1) -> int:
+        """Clocks between two all-bank columns: the DRAM's spacing or ``passes`` for each head."""
+        return max(all_bank_spacing, passes * group)
 
 
 def softmax_scale(head_size: int) -> float:
@@ -127,7 +151,7 @@ class KvLayout:
     Attributes
     ----------
     head_size : int
-        Elements of a head, a multiple of 16 in 64..256.
+        Elements of a head, a multiple of 16 in 64..256, or 32: a slice of a head.
     columns : int
         Columns of a row.
     """
@@ -138,7 +162,8 @@ class KvLayout:
     SMALLEST_CHUNKS = HEAD_SIZE_MIN // PimSpec.LANES
 
     def __post_init__(self) -> None:
-        check_head_size(self.head_size, 256)
+        if self.head_size != SLICE_SIZE_MIN:
+            check_head_size(self.head_size, 256)
         require_int("columns", self.columns, 1, 1 << 11)
 
     @property
@@ -179,3 +204,56 @@ class KvLayout:
         """(row within the block, column) of elements ``16 chunk ..`` of a token's K or V."""
         index = token * self.chunks + chunk
         return value * self.half_rows + index // self.columns, index % self.columns
+
+
+QUANTISED_HEADS = 64
+"""Head sizes that may be quantised in place are multiples of it: K and V then fill whole rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantisedKvLayout:
+    """Where a head's quantised K and V of one block lie in one bank: elements, then scales.
+
+    The extent is the region that the quantiser makes of a block of :class:`KvLayout`
+    (:class:`~model.spec.mx.QuantisedRegion`): elements of K, of V, a byte each, then a scale for
+    every 32 of them in the same order. A column holds 32 elements.
+
+    Attributes
+    ----------
+    head_size : int
+        64, 128, 192 or 256.
+    columns : int
+        Columns of a row; they divide those of K.
+    """
+
+    head_size: int
+    columns: int = 32
+
+    def __post_init__(self) -> None:
+        check_head_size(self.head_size, 256)
+        if self.head_size % QUANTISED_HEADS:
+            raise SpecError("head_size", self.head_size, "a multiple of 64 for quantised KV")
+        if self.half_columns % self.columns:
+            raise SpecError("columns", self.columns, f"a divisor of {self.half_columns}")
+        if self.scale_columns > self.columns:
+            raise SpecError("columns", self.columns, f"at least {self.scale_columns}")
+
+    @property
+    def half_columns(self) -> int:
+        """Columns of the elements of K (or of V)."""
+        return BLOCK_TOKENS * self.head_size // BEAT_BYTES
+
+    @property
+    def half_rows(self) -> int:
+        """Rows of the elements of K (or of V)."""
+        return self.half_columns // self.columns
+
+    @property
+    def scale_columns(self) -> int:
+        """Columns of scales, in rows of their own behind the elements."""
+        return 2 * self.half_columns // BEAT_BYTES
+
+    @property
+    def rows(self) -> int:
+        """Rows of a block, scales included."""
+        return 2 * self.half_rows + -(-self.scale_columns // self.columns)

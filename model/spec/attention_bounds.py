@@ -8,7 +8,8 @@ spend tRFCab in refresh.
 
 from fractions import Fraction
 
-from model.spec.attention import BLOCK_TOKENS, KvLayout, PimSpec
+from model.spec.attention import BLOCK_TOKENS, KvLayout, PimSpec, QuantisedKvLayout
+from model.spec.geometry import BEAT_BYTES
 from model.spec.slice import SliceSpec
 from model.spec.timing import TimingTable
 
@@ -29,10 +30,19 @@ def row_clocks(timing: TimingTable, columns: int, spacing: int) -> int:
     return max(timing.clocks(timing.nRC), open_clocks)
 
 
-def wave_clocks(spec: SliceSpec, *, head_size: int, group: int) -> int:
-    """Clocks of K and V of one wave, without refresh."""
-    layout = KvLayout(head_size=head_size, columns=spec.geometry.columns)
-    spacing = column_clocks(spec.timing, group)
+def wave_clocks(spec: SliceSpec, *, head_size: int, group: int, quantised: bool = False) -> int:
+    """Clocks of K and V of one wave, and of their scales if they are quantised to 8 bits.
+
+    Without refresh.
+    """
+    columns, timing = spec.geometry.columns, spec.timing
+    if quantised:
+        stored = QuantisedKvLayout(head_size=head_size, columns=columns)
+        spacing = column_clocks(timing, group, elements=BEAT_BYTES)
+        return (2 * stored.half_rows * row_clocks(timing, columns, spacing)
+                + row_clocks(timing, stored.scale_columns, timing.clocks(timing.nCCDAB)))
+    layout = KvLayout(head_size=head_size, columns=columns)
+    spacing = column_clocks(timing, group)
     return 2 * sum(row_clocks(spec.timing, layout.row_columns(row), spacing)
                    for row in range(layout.half_rows))
 
@@ -42,20 +52,22 @@ def refresh_share(timing: TimingTable) -> Fraction:
     return Fraction(timing.clocks(timing.nRFCab), timing.refresh_interval)
 
 
-def attend_clocks(spec: SliceSpec, *, context: int, head_size: int, group: int) -> float:
+def attend_clocks(spec: SliceSpec, *, context: int, head_size: int, group: int,
+                  quantised: bool = False) -> float:
     """Clocks of an attention to ``context`` tokens, refresh included."""
     waves = -(-context // (BLOCK_TOKENS * spec.geometry.pim_banks))
-    working = waves * wave_clocks(spec, head_size=head_size, group=group)
+    working = waves * wave_clocks(spec, head_size=head_size, group=group, quantised=quantised)
     return float(working / (1 - refresh_share(spec.timing)))
 
 
-def alone_clocks(spec: SliceSpec, *, context: int, head_size: int, group: int) -> int:
+def alone_clocks(spec: SliceSpec, *, context: int, head_size: int, group: int,
+                 quantised: bool = False) -> int:
     """Clocks of an attention that begins with no refresh outstanding.
 
     Its refreshes are postponed as far as the standard allows; those beyond are forced in between.
     """
     waves = -(-context // (BLOCK_TOKENS * spec.geometry.pim_banks))
-    working = waves * wave_clocks(spec, head_size=head_size, group=group)
+    working = waves * wave_clocks(spec, head_size=head_size, group=group, quantised=quantised)
     refreshes, clocks = -1, working
     while (forced := max(0, clocks // spec.timing.refresh_interval - POSTPONED_MAX)) != refreshes:
         refreshes = forced

@@ -104,7 +104,10 @@ def register_map() -> RegisterMap:
                 Field(name="last_chunk", low=0, width=8, meaning="head size / 16 - 1"),
                 Field(name="last_head", low=8, width=8, meaning="query heads - 1"),
                 Field(name="partial", low=16, width=1,
-                      meaning="1: the result is (m, l, o), not normalised"))),
+                      meaning="1: the result is (m, l, o), not normalised"),
+                Field(name="format", low=20, width=3,
+                      meaning="how K and V are stored, as StoredFormat: 0 as 16-bit numbers, "
+                              "1 as mxint8, 2 as mxfp8_e4m3"))),
         RegisterSpec(name="move_source", offset=0x020, access=rw, meaning="block to move",
                      fields=_bank_row("to read")),
         RegisterSpec(name="move_destination", offset=0x024, access=rw, meaning="where it goes",

@@ -25,12 +25,20 @@ from tb.figures.figure import Figure, Progress
 
 OPTIONS: dict[str, Any] = {"pim_banks": 16, "capacity_banks": 1, "rows": 32, "group_max": 8,
                            "head_size_max": 128}
+VARIANTS: dict[str, Any] = {**OPTIONS, "quantised": ["mxfp8"], "head_size_min": 32}
+"""The same with units that multiply MXFP8 in place, and slices of a head as AttAcc has them."""
+
 HEAD_SIZE = 128
 GROUPS = (1, 8)
 CONTEXTS = (512, 2048, 4096, 32768)
 
 OVERHEADS = {4096: 0.05, 32768: 0.02}
 """Contexts, and what softmax, merge and gather may at most add to the time of the banks."""
+
+ATTACC_BANKS = 4
+"""Banks over which AttAcc spreads a head (facts.md 2.2)."""
+
+ATTACC_CONTEXTS = (128, 512, 2048, 4096, 32768)
 
 SETTLING = 9
 """Intervals of tREFI in which refreshes of the PIM banks can be postponed."""
@@ -44,17 +52,35 @@ SPEED_CONTEXTS = {"verilator": 8192, "icarus": 256}
 SPEED_AIM = 100_000
 """Clocks a second that are aimed for on Verilator."""
 
+Case = dict[str, Any]
 
-def cases(spec: SliceSpec) -> list[dict[str, int]]:
-    """What is simulated: groups, contexts, and how many attentions of each."""
-    def case(group: int, context: int) -> dict[str, int]:
-        bound = attend_clocks(spec, context=context, head_size=HEAD_SIZE, group=group)
-        interval = spec.timing.refresh_interval
-        return {"group": group, "context": context,
-                "settling": math.ceil(SETTLING * interval / bound),
-                "measured": math.ceil((MEASURED + 1) * interval / bound)}
 
-    return [case(group, context) for group in GROUPS for context in CONTEXTS]
+def shape(case: Case) -> dict[str, Any]:
+    """What the bounds need to know of a case."""
+    return {"context": case["context"], "head_size": case["head_size"], "group": case["group"],
+            "quantised": bool(case["stored"])}
+
+
+def with_counts(spec: SliceSpec, case: Case) -> Case:
+    """A case and how many attentions of it are to be simulated."""
+    bound, interval = attend_clocks(spec, **shape(case)), spec.timing.refresh_interval
+    return {**case, "settling": math.ceil(SETTLING * interval / bound),
+            "measured": math.ceil((MEASURED + 1) * interval / bound)}
+
+
+def cases(spec: SliceSpec, stored: str = "") -> list[Case]:
+    """All groups and contexts of a format."""
+    return [with_counts(spec, {"group": group, "head_size": HEAD_SIZE, "stored": stored,
+                               "context": context}) for group in GROUPS for context in CONTEXTS]
+
+
+def attacc_cases(spec: SliceSpec) -> list[Case]:
+    """The commands of AttAcc's layout, whose banks hold a quarter of each of four times as many.
+
+    The slices of four banks' heads pass for heads of four times as many tokens (docs/attention.md).
+    """
+    return [with_counts(spec, {"group": 1, "head_size": HEAD_SIZE // ATTACC_BANKS, "stored": "",
+                               "context": ATTACC_BANKS * context}) for context in ATTACC_CONTEXTS]
 
 
 def steady_clocks(ends: list[int], interval: int) -> float:
@@ -70,12 +96,11 @@ def steady_clocks(ends: list[int], interval: int) -> float:
     return best / lengths[best]
 
 
-def attentions(simulator: str, measured: list[dict[str, int]]) -> list[dict[str, Any]]:
+def attentions(simulator: str, measured: list[Case], options: dict[str, Any]) -> list[Case]:
     """Simulates attentions and returns what each case cost."""
-    built = build(Slice(slice_spec(**OPTIONS)), "slice", simulator=simulator)
+    built = build(Slice(slice_spec(**options)), "slice", simulator=simulator)
     with tempfile.TemporaryDirectory(prefix="attend-", dir=ROOT / "build") as work:
-        run(built, "tb.bench_attend", Path(work), parameters={
-            "spec": OPTIONS, "head_size": HEAD_SIZE, "cases": measured})
+        run(built, "tb.bench_attend", Path(work), parameters={"spec": options, "cases": measured})
         return json.loads((Path(work) / bench_attend.RECORD).read_text())
 
 
@@ -84,8 +109,9 @@ def speed(simulator: str) -> Figure:
 
     Data, bench and comparison included; processor time, so that a busy machine changes nothing.
     """
-    record, = attentions(simulator, [{"group": 1, "context": SPEED_CONTEXTS[simulator],
-                                      "settling": 0, "measured": 0}])
+    record, = attentions(simulator, [{
+        "group": 1, "head_size": HEAD_SIZE, "stored": "", "context": SPEED_CONTEXTS[simulator],
+        "settling": 0, "measured": 0}], OPTIONS)
     return Figure(f"sim.channel_cycles_per_s.{simulator}",
                   record["alone_simulated"] / record["alone_cpu_s"], "clocks/s",
                   SPEED_AIM if simulator == "verilator" else None)
@@ -100,27 +126,50 @@ def exponent_error() -> float:
     return max(error["ulp"] for error in errors.values())
 
 
+def attention_figures(spec: SliceSpec, records: list[Case], name: str) -> Iterator[Figure]:
+    """Steady and alone, and how much more than the banks' time the worse group of each takes."""
+    excess: dict[int, float] = {}
+    for case in records:
+        group, context = case["group"], case["context"]
+        clocks = steady_clocks(case["ends"], spec.timing.refresh_interval)
+        bound = attend_clocks(spec, **shape(case))
+        excess[context] = max(excess.get(context, 0.0), clocks / bound - 1)
+        yield Figure(f"attend.{name}.g{group}.ctx{context}", clocks, "clocks", bound,
+                     lower_is_better=True)
+        yield Figure(f"attend_alone.{name}.g{group}.ctx{context}", case["alone"], "clocks",
+                     alone_clocks(spec, **shape(case)), lower_is_better=True)
+    if not records[0]["stored"]:
+        for context, most in OVERHEADS.items():
+            yield Figure(f"attend.overhead.ctx{context}", excess[context], "of the banks' time",
+                         most, lower_is_better=True)
+
+
+def variant_figures(records: list[Case]) -> Iterator[Figure]:
+    """MXFP8 in place, and AttAcc's layout."""
+    spec = slice_spec(**VARIANTS)
+    stored = [case for case in records if case["stored"]]
+    yield from attention_figures(spec, stored, "mxfp8")
+    for case in records:
+        if not case["stored"]:
+            yield Figure(f"attend.attacc_layout.ctx{case['context'] // ATTACC_BANKS}",
+                         steady_clocks(case["ends"], spec.timing.refresh_interval), "clocks",
+                         attend_clocks(spec, **shape(case)), lower_is_better=True)
+
+
 def figures(progress: Progress) -> Iterator[Figure]:
     """All figures of attention."""
-    spec = slice_spec(**OPTIONS)
+    spec, variants = slice_spec(**OPTIONS), slice_spec(**VARIANTS)
     (ROOT / "build").mkdir(exist_ok=True)
     progress("every bfloat16 number as exponent")
     yield Figure("softmax.exp_max_ulp", exponent_error(), "ulp", 1.0, lower_is_better=True)
     progress(f"contexts {', '.join(map(str, CONTEXTS))} for 1 and 8 query heads; minutes")
-    excess: dict[int, float] = {}
-    for case in attentions("verilator", cases(spec)):
-        group, context = case["group"], case["context"]
-        shape = {"context": context, "head_size": HEAD_SIZE, "group": group}
-        name = f"{spec.pim.kv_format.name}.g{group}.ctx{context}"
-        clocks = steady_clocks(case["ends"], spec.timing.refresh_interval)
-        bound = attend_clocks(spec, **shape)
-        excess[context] = max(excess.get(context, 0.0), clocks / bound - 1)
-        yield Figure(f"attend.{name}", clocks, "clocks", bound, lower_is_better=True)
-        yield Figure(f"attend_alone.{name}", case["alone"], "clocks",
-                     alone_clocks(spec, **shape), lower_is_better=True)
-    for context, most in OVERHEADS.items():
-        yield Figure(f"attend.overhead.ctx{context}", excess[context], "of the banks' time", most,
-                     lower_is_better=True)
+    yield from attention_figures(spec, attentions("verilator", [
+        *cases(spec), with_counts(spec, {"group": 1, "head_size": HEAD_SIZE, "stored": "",
+                                         "context": ATTACC_CONTEXTS[0]})], OPTIONS),
+        spec.pim.kv_format.name)
+    progress("MXFP8 in place, and AttAcc's layout; minutes")
+    yield from variant_figures(attentions(
+        "verilator", [*cases(variants, "mxfp8"), *attacc_cases(variants)], VARIANTS))
     for simulator in SIMULATORS:
         progress(f"speed of {simulator}")
         yield speed(simulator)

@@ -34,6 +34,14 @@ def test_a_wave_is_every_row_of_k_and_v():
     assert bounds.wave_clocks(FULL, head_size=80, group=1) == 2 * (2 * 105 + 20 + 15 * 2 + 6 + 17)
 
 
+def test_a_quantised_wave_is_half_the_rows_and_a_row_of_scales():
+    scales = 20 + 3 * 2 + 6 + 17                        # 128 scales in 4 columns
+    assert bounds.wave_clocks(FULL, head_size=128, group=1, quantised=True) == 4 * 105 + scales
+    eight = 4 * (20 + 31 * 16 + 6 + 17) + scales        # 8 heads: 16 clocks a column
+    assert bounds.wave_clocks(FULL, head_size=128, group=8, quantised=True) == eight
+    assert bounds.wave_clocks(FULL, head_size=64, group=1, quantised=True) == 2 * 105 + 45
+
+
 def test_refresh_takes_its_share_of_an_attention_among_others():
     assert bounds.attend_clocks(FULL, context=512, head_size=128, group=1) == pytest.approx(
         2 * 840 * 3900 / (3900 - 450))

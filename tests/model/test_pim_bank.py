@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 
 from model.golden import floats
-from model.golden.pim_bank import accumulate, scores, tree_sum
+from model.golden.pim_bank import (
+    accumulate,
+    quantised_accumulate,
+    quantised_scores,
+    scaled,
+    scores,
+    tree_sum,
+)
+from model.golden.quantiser import dequantise, quantise
 from model.spec.attention import BLOCK_TOKENS, RESCALE_CLEAR, PimSpec
 from model.spec.formats import BF16, FP16
+from model.spec.mx import MXFP8_E4M3, MXINT8
 
 UNIT = 2.0 ** -24
 """Largest relative error of one FP32 rounding."""
@@ -80,3 +89,46 @@ def test_outputs_are_close_to_float64(fmt):
     magnitude = np.abs(scaled) + p.astype(np.float64) @ np.abs(v.astype(np.float64))
     error = np.abs(accumulate(before, shift, p, v) - exact)
     assert (error <= 1.01 * BLOCK_TOKENS * UNIT * magnitude).all()
+
+
+@pytest.mark.parametrize("fmt", [MXINT8, MXFP8_E4M3], ids=lambda fmt: fmt.name)
+@pytest.mark.parametrize("heavy", [False, True], ids=["normal", "heavy-tailed"])
+def test_quantised_kv_is_as_if_dequantised_first(fmt, heavy):
+    """To the last bit, in the same order of additions."""
+    rng = np.random.default_rng(4)
+
+    def draw(*shape):
+        return as_kv(rng.standard_t(2, shape) if heavy else rng.normal(size=shape))
+
+    q, kv, p = draw(4, 128), draw(2, BLOCK_TOKENS, 128), as_kv(rng.uniform(0, 2, (4, BLOCK_TOKENS)))
+    p[:, 3] = 0
+    stored = quantise(kv.reshape(-1, 32), fmt)
+    codes, scales = stored.codes.reshape(2, BLOCK_TOKENS, 128), stored.scales.reshape(
+        2, BLOCK_TOKENS, 4)
+    wide = dequantise(stored.codes, stored.scales, fmt).values.reshape(2, BLOCK_TOKENS, 128)
+    assert (quantised_scores(q, codes[0], scales[0], fmt)
+            == scores(q, wide[0], block_chunks=2)).all()
+    before, shift = draw(4, 128).astype(np.float32), np.array([0, 1, 5, RESCALE_CLEAR])
+    assert (quantised_accumulate(before, shift, p, codes[1], scales[1], fmt)
+            == accumulate(before, shift, p, wide[1])).all()
+
+
+def test_scales_worked_by_hand():
+    assert scaled(np.float32(3), [127, 128, 0]).tolist() == [3, 6, 1.5 * 2.0 ** -126]
+    assert scaled(np.float32(1.5), [0, 254]).tolist() == [0, 1.5 * 2.0 ** 127]
+    assert scaled(np.float32(2.0 ** -100), [101, 100]).tolist() == [2.0 ** -126, 0]
+    assert np.signbit(scaled(np.float32(-2.0 ** -100), [100])).all()
+    assert scaled(np.float32(-4), [254]) == -np.inf
+    assert np.isnan(scaled(np.float32(0), [255]))
+    assert scaled(as_kv(2.0 ** -126), [127, 126, 128]).tolist() == [2.0 ** -126, 0, 2.0 ** -125]
+
+
+def test_a_scale_of_nan_makes_its_token_nan_unless_it_weighs_nothing():
+    q, ones = as_kv(np.ones((1, 64))), np.full((2, 64), 64)
+    scales = [[127, 127], [255, 127]]
+    got = quantised_scores(q, ones, scales, MXINT8)[0]
+    assert got[0] == 64 and np.isnan(got[1])
+    before = np.zeros((1, 64), np.float32)
+    assert (quantised_accumulate(before, [0], as_kv([[2, 0]]), ones, scales, MXINT8) == 2).all()
+    got = quantised_accumulate(before, [0], as_kv([[2, 1]]), ones, scales, MXINT8)[0]
+    assert np.isnan(got[:32]).all() and (got[32:] == 3).all()

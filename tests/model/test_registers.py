@@ -69,7 +69,7 @@ def test_registers_are_reached_by_name_index_and_field() -> None:
         await access["attention.shape"].update(last_head=1, partial=1)
         await access["attention.wave_row"].write(99, 5)
         assert await access["attention.shape"].fields() == {
-            "last_chunk": 7, "last_head": 1, "partial": 1}
+            "last_chunk": 7, "last_head": 1, "partial": 1, "format": 0}
         with pytest.raises(SpecError, match="index of wave_row: expected less than 512, not 512"):
             await access["attention.wave_row"].read(512)
         with pytest.raises(SpecError, match="an integer of 8 bits, not 256"):

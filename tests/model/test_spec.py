@@ -5,9 +5,17 @@ from itertools import pairwise
 
 import pytest
 
-from model.spec.attention import BLOCK_TOKENS, KvLayout, PimSpec, softmax_scale
+from model.spec.attention import (
+    BLOCK_TOKENS,
+    KvLayout,
+    PimSpec,
+    QuantisedKvLayout,
+    softmax_scale,
+)
 from model.spec.errors import SpecError, UserError
+from model.spec.formats import FP16
 from model.spec.geometry import ChannelGeometry, StackGeometry
+from model.spec.mx import MXFP4, MXFP8_E4M3, MXINT8, ElementFormat, QuantisedRegion
 from model.spec.presets import slice_spec
 from model.spec.registers import Access, RegisterMap, RegisterSpec, register_map
 from model.spec.timing import HBM3_5200, HBM4_8000
@@ -23,6 +31,15 @@ IMPOSSIBLE: list[tuple[Callable[[], object], str]] = [
                                        "of a column (32 bytes), not 96")),
     (lambda: slice_spec(head_size_max=100),
      "head_size_max: expected a multiple of 16 in 64..256, not 100"),
+    (lambda: QuantisedKvLayout(head_size=80),
+     "head_size: expected a multiple of 64 for quantised KV, not 80"),
+    (lambda: QuantisedKvLayout(head_size=64, columns=24),
+     "columns: expected a divisor of 32, not 24"),
+    (lambda: PimSpec(quantised=(MXFP4,)),
+     "quantised: expected different ones of mxint8, mxfp8_e4m3, not ['mxfp4']"),
+    (lambda: PimSpec(kv_format=FP16, quantised=(MXINT8,)),
+     "quantised: expected none with KV format fp16, not ['mxint8']"),
+    (lambda: PimSpec(head_size_min=48), "head_size_min: expected 32 or 64, not 48"),
     (lambda: KvLayout(head_size=48), "head_size: expected a multiple of 16 in 64..256, not 48"),
     (lambda: slice_spec(group_max=17), "group_max: expected an integer in 1..16, not 17"),
     (lambda: slice_spec("hbm3_5200", group_max=16),
@@ -91,6 +108,18 @@ def test_registers_do_not_overlap() -> None:
 
 def test_fields_of_a_register_pack_and_unpack() -> None:
     shape = register_map()["shape"]
-    fields = {"last_chunk": 7, "last_head": 3, "partial": 1}
-    assert shape.pack(**fields) == 0x1_03_07
-    assert shape.unpack(0x1_03_07) == fields
+    fields = {"last_chunk": 7, "last_head": 3, "partial": 1, "format": 2}
+    assert shape.pack(**fields) == 0x21_03_07
+    assert shape.unpack(0x21_03_07) == fields
+
+
+@pytest.mark.parametrize("head_size", [64, 128, 256])
+@pytest.mark.parametrize("fmt", [MXINT8, MXFP8_E4M3], ids=lambda fmt: fmt.name)
+def test_a_quantised_block_is_the_region_that_the_quantiser_makes(head_size: int,
+                                                                  fmt: ElementFormat) -> None:
+    wide, stored = KvLayout(head_size=head_size), QuantisedKvLayout(head_size=head_size)
+    region = QuantisedRegion(fmt=fmt, blocks=2 * wide.block_columns * 16 // 32)
+    assert region.wide_beats == wide.rows * wide.columns, "K and V, with nothing between"
+    assert region.element_columns == 2 * stored.half_rows * stored.columns
+    assert region.scale_columns == stored.scale_columns
+    assert stored.rows == -(-region.columns // stored.columns)

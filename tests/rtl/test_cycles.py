@@ -110,9 +110,10 @@ def test_what_waits_hides_softmax_merge_and_gather(small: Built, tmp_path: Path,
                                                    share: float) -> None:
     """The bench of ``make bench`` at a small size: 8 waves on 4 banks, one attention on another."""
     spec = slice_spec(**SMALL)
-    case = {"group": group, "context": 512, "settling": 1, "measured": 2}
+    case = {"group": group, "head_size": 128, "stored": "", "context": 512, "settling": 1,
+            "measured": 2}
     run(small, "tb.bench_attend", tmp_path,
-        parameters={"spec": SMALL, "head_size": 128, "cases": [case]})
+        parameters={"spec": SMALL, "cases": [case]})
     record, = json.loads((tmp_path / bench_attend.RECORD).read_text())
     begin, *ends = record["ends"]
     banks = 8 * wave_clocks(spec, head_size=128, group=group)

@@ -54,8 +54,8 @@ MUTANTS = {
         "zip(level[:len(level) // 2], level[len(level) // 2:], strict=True)",
         "scores_of_every_shape"),
     "chunk counter off by one": Mutant(
-        "hdl.pim.pim_bank", "ends_token = this_chunk == last_chunk",
-        "ends_token = this_chunk + 1 == last_chunk", "outputs_of_every_shape"),
+        "hdl.pim.pim_bank", "ends_token = chunk == self.shape.last_chunk",
+        "ends_token = chunk + 1 == self.shape.last_chunk", "outputs_of_every_shape"),
     "running sum not started anew": Mutant(
         "hdl.pim.pim_bank", "Mux(treed.about.first, MINUS_ZERO,",
         "Mux(treed.about.first & (treed.about.token == 0), MINUS_ZERO,",
@@ -66,10 +66,11 @@ MUTANTS = {
         "hdl.pim.pim_bank", "scored.dot & (scored.about.head == treed.about.head)", "C(0, 1)",
         "scores_of_every_shape"),
     "start ignored": Mutant(
-        "hdl.pim.pim_bank", "this_token = Mux(self.start, 0, token)", "this_token = token",
+        "hdl.pim.pim_bank", "Mux(self.start, 0, chunk), Mux(self.start, 0, token)",
+        "Mux(self.start, 0, chunk), token",
         "start_abandons_the_block_before"),
     "hazard of early columns not seen": Mutant(
-        "hdl.pim.pim_bank", "self.column_valid & (pending | recent)", "self.column_valid & recent",
+        "hdl.pim.pim_bank", "column & (pending | recent)", "column & recent",
         "hazards_are_reported"),
 }
 CHAIN = ("hdl.floating", "hdl.pim.register_files", "hdl.pim.mac_array", "hdl.pim.pim_bank")

@@ -21,7 +21,8 @@ from model.spec.presets import slice_spec
 from tb.build import BenchFailure, Built, build, run
 
 OPTIONS: dict[str, Any] = {"pim_banks": 3, "capacity_banks": 1, "rows": 32, "group_max": 2,
-                           "head_size_max": 80, "window": 8}
+                           "head_size_max": 80, "window": 8,
+                           "quantised": ["mxint8", "mxfp8"]}
 CORNERS = "attention_is_exact_at_every_context_of_two_waves"
 GROWING = "maxima_that_grow_in_a_partial_wave_reach_every_bank"
 LATE = "queries_may_come_late"
@@ -131,16 +132,40 @@ FAULTS: dict[Fault, str] = {
 """What is wrong, and the test of the bench that must see it."""
 
 
+def _scales_read_from_keys(unit: AttentionSequencer, m: Module) -> None:
+    out = unit.pim.row_pass.p
+    with m.If(out.mode == MacMode.SCALE):
+        m.d.comb += out.row.eq(0)
+
+
+def _quantised_columns_too_close(unit: AttentionSequencer, m: Module) -> None:
+    m.d.comb += unit.pim.row_pass.p.spacing.eq(2)
+
+
+def _format_changes_under_way(unit: AttentionSequencer, m: Module) -> None:
+    source = m.submodules.source
+    m.d.comb += unit.shape.format.eq(source.shape.format & source.busy.replicate(3) & 1)
+
+
+QUANTISED: dict[Fault, str] = {
+    _scales_read_from_keys: "quantised_attention_is_exact",
+    _quantised_columns_too_close: "quantised_attention_is_exact",
+    _format_changes_under_way: "formats_follow_each_other"}
+"""The same for KV that is multiplied as it is stored (:mod:`tb.bench_slice_quantised`)."""
+
+EVERY = (*FAULTS, *QUANTISED)
+
+
 class FaultySequencer(AttentionSequencer):
     """A sequencer with faults; number 0 has none."""
 
     def __init__(self, spec: Any) -> None:
         super().__init__(spec)
-        self.fault = Signal(range(len(FAULTS) + 1))
+        self.fault = Signal(range(len(EVERY) + 1))
 
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
-        for number, fault in enumerate(FAULTS, start=1):
+        for number, fault in enumerate(EVERY, start=1):
             with m.If(self.fault == number):
                 fault(self, m)
         return m
@@ -163,8 +188,9 @@ def built() -> Built:
         return build(FaultySlice(slice_spec(**OPTIONS)), "slice", simulator="verilator")
 
 
-def _attend(built: Built, work: Path, fault: int, *tests: str) -> None:
-    run(built, "tb.bench_slice", work, seed=2, tests=tests,
+def _attend(built: Built, work: Path, fault: int, *tests: str,
+            bench: str = "tb.bench_slice") -> None:
+    run(built, bench, work, seed=2, tests=tests,
         parameters={"spec": OPTIONS, "mutant": fault})
 
 
@@ -177,3 +203,16 @@ def test_without_a_fault_the_bench_passes(built: Built, tmp_path: Path) -> None:
 def test_the_bench_kills(built: Built, tmp_path: Path, number: int, test: str) -> None:
     with pytest.raises(BenchFailure):
         _attend(built, tmp_path, number, test)
+
+
+def test_quantised_attention_is_exact(built: Built, tmp_path: Path) -> None:
+    _attend(built, tmp_path, 0, bench="tb.bench_slice_quantised")
+
+
+@pytest.mark.parametrize(("number", "test"),
+                         list(enumerate(QUANTISED.values(), start=len(FAULTS) + 1)),
+                         ids=[fault.__name__.strip("_") for fault in QUANTISED])
+def test_the_bench_of_quantised_kv_kills(built: Built, tmp_path: Path, number: int,
+                                         test: str) -> None:
+    with pytest.raises(BenchFailure):
+        _attend(built, tmp_path, number, test, bench="tb.bench_slice_quantised")
