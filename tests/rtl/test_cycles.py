@@ -93,9 +93,10 @@ def test_attention_without_a_pause_pays_for_its_refreshes(small: Built, tmp_path
     """The runtime's share of refresh against a run of many intervals of tREFI."""
     interval = slice_spec(**SMALL).timing.refresh_interval
     # Shorter than tREFI, so that some meet no refresh; from the 16th on none can be postponed
-    case = {"group": 4, "context": 128, "settling": 16, "measured": 20}
+    case = {"group": 4, "head_size": 128, "stored": "", "context": 128, "settling": 16,
+            "measured": 20}
     run(small, "tb.bench_attend", tmp_path,
-        parameters={"spec": SMALL, "head_size": 128, "cases": [case]})
+        parameters={"spec": SMALL, "cases": [case]})
     record, = json.loads((tmp_path / bench_attend.RECORD).read_text())
     clocks = [after - before for before, after in pairwise(record["ends"])]
     alone = min(clocks)
