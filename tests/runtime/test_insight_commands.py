@@ -92,7 +92,7 @@ def test_a_timeline_has_all_groups_and_repeats_itself(folder, monkeypatch, capsy
     (["timeline", "--system", "tokenstak"], "did you mean 'tokenstack'"),
     (["timeline", "--model", "llama"], "model: expected one of"),
     (["timeline", "--profile", "hbm5"], "did you mean 'hbm4'"),
-    (["timeline", "--profile", "paper"], "preset: expected hbm3_5200"),
+    (["timeline", "--profile", "paper"], "`make sim PRESET=hbm3_5200` makes it"),
     (["timeline", "--model", "qwen3-32b", "--system", "attacc_split4", "--cards", "1"],
      "attacc_split4: qwen3-32b does not fit"),
     (["timeline", "--requests", "0"], "requests: expected an integer"),
