@@ -32,7 +32,7 @@ def spec() -> PimSpec:
 
 def shapes(pim: PimSpec) -> list[tuple[int, ...]]:
     """(head size, group) of every attention that a test should try."""
-    sizes = [size for size in (64, 80, 96, 128) if size <= pim.head_size_max]
+    sizes = [size for size in (32, 64, 80, 96, 128) if size <= pim.head_size_max]
     groups = parameters().get("groups", list(range(1, pim.group_max + 1)))
     return list(itertools.product(sizes, groups))
 
