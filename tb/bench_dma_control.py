@@ -293,4 +293,6 @@ async def channels_get_their_shares(dut: Any) -> None:
         settings(1, priority=0, rate=16, burst=32)               # a beat every 16 clocks
         first, second = await shares(tb, 800)
         tb.check(40 <= second <= 32 + 50 + 2 * COLUMNS, True, f"{second} beats, capped")
-        tb.check(first > 250, True, f"{first} beats beside it")
+        # A beat takes two turns of the port; segments of the capped channel wait in the buffer.
+        left = 800 / 2 - second
+        tb.check(first > 0.7 * left, True, f"{first} beats beside it, of {left}")

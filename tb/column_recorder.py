@@ -8,7 +8,9 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
 
 from hdl.layouts import BEAT_WIDTH, AttentionShape, PimColumnSignature
-from model.spec.attention import PimSpec, Register
+from model.spec.attention import MacMode, PimSpec, Register
+
+MODE_BITS = max(MacMode).bit_length()
 
 
 class ColumnRecorder(wiring.Component):
@@ -63,4 +65,4 @@ class ColumnRecorder(wiring.Component):
 def fold(digest: int, column: int, mode: int, start: bool) -> int:
     """The same digest in Python integers."""
     rotated = (digest << 1 | digest >> BEAT_WIDTH - 1) & (1 << BEAT_WIDTH) - 1
-    return rotated ^ column ^ (mode | start << 1)
+    return rotated ^ column ^ (mode | start << MODE_BITS)

@@ -134,7 +134,7 @@ def _banks(waveform: Waveform, spec: SliceSpec, row_bus: NDArray[np.int64]) -> I
 
 
 def _row_passes(waveform: Waveform, row_bus: NDArray[np.int64], accepted: Active) -> Lane:
-    """From ACT_ALL to PRE_ALL; K0 is the pass over the keys of wave 0."""
+    """From ACT_ALL to PRE_ALL; K0 is the pass over the keys of wave 0, S0 over their scales."""
     mode, start, row = (waveform.values(f"slice.pim__row_pass__payload.{name}")[accepted]
                         for name in ("mode", "start", "row"))
     lane = Lane("row passes")
@@ -143,7 +143,7 @@ def _row_passes(waveform: Waveform, row_bus: NDArray[np.int64], accepted: Active
     for number, begin in enumerate(begins):
         what = MacMode(mode[number])
         waves[what] += int(start[number])
-        letter = "K" if what is MacMode.DOT else "V"
+        letter = {MacMode.DOT: "K", MacMode.AXPY: "V", MacMode.SCALE: "S"}[what]
         lane.bars.append((MODE_COLOURS[what], int(begin), int(ends[ends > begin][0]),
                           f"{letter}{waves[what]} row {row[number]}"))
     return lane

@@ -19,7 +19,8 @@ COMMAND_COLOURS = {
 X11's names, which GTKWave and Matplotlib know.
 """
 
-MODE_COLOURS = {MacMode.DOT: "slateblue", MacMode.AXPY: "mediumvioletred"}
+MODE_COLOURS = {MacMode.DOT: "slateblue", MacMode.AXPY: "mediumvioletred",
+                MacMode.SCALE: "teal"}
 
 
 @dataclass(frozen=True, kw_only=True)
