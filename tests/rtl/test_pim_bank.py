@@ -52,7 +52,7 @@ MUTANTS = {
     "tree of distant lanes": Mutant(
         "hdl.pim.mac_array", "zip(level[::2], level[1::2], strict=True)",
         "zip(level[:len(level) // 2], level[len(level) // 2:], strict=True)",
-        "scores_of_every_shape"),
+        "special_values_and_gaps"),
     "chunk counter off by one": Mutant(
         "hdl.pim.pim_bank", "ends_token = chunk == self.shape.last_chunk",
         "ends_token = chunk + 1 == self.shape.last_chunk", "outputs_of_every_shape"),
