@@ -77,8 +77,8 @@ class AttentionSystem(wiring.Component):
         m.submodules.walker = walker = Translator(self.translator)
         m.submodules.engine = engine = DescriptorEngine(
             spec, self.engine, translator=self.translator)
-        none = SimpleNamespace(context=0, first_wave=Signal(16), scale=0,
-                               shape=SimpleNamespace(last_chunk=0, last_head=0, partial=0, format=0))
+        shape = SimpleNamespace(last_chunk=0, last_head=0, partial=0, format=0)
+        none = SimpleNamespace(context=0, first_wave=Signal(16), scale=0, shape=shape)
         sequencer, _ = attention_units(m, spec, channel, none, engine.result)
         connect(m, flipped(self.host), channel.port("host"))
         connect(m, walker.port, channel.port("walk"))

@@ -54,7 +54,7 @@ async def random_traffic_with_gaps_and_stalled_responses(dut: Any) -> None:
     await _random(dut, idle=0.3, stall=0.6)
 
 
-@cocotb.test(timeout_time=LIMIT_NS, timeout_unit="ns")
+@cocotb.test(timeout_time=LIMIT_NS // 8, timeout_unit="ns")
 async def both_ports_fight_for_two_rows_of_one_bank(dut: Any) -> None:
     async with Bench(dut) as tb:
         bench = ChannelBench(tb)

@@ -82,7 +82,7 @@ async def what_fails_on_its_way_to_the_host_says_so(dut: Any) -> None:
                          "nothing before it is the last")
 
 
-@cocotb.test(timeout_time=3000, timeout_unit="us")
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def aborted_packets_leave_the_streams_in_order(dut: Any) -> None:
     async with EngineBench(dut) as tb:
         software = tb.begin()
