@@ -1,4 +1,4 @@
-"""cocotb test of the scenario that `python -m tb.dma_waves` shows."""
+"""cocotb test of the scenario that `make waves SCENARIO=dma` shows."""
 
 from typing import Any
 

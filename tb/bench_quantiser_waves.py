@@ -1,4 +1,4 @@
-"""cocotb test of the scenario that `python -m tb.quantiser_waves` shows."""
+"""cocotb test of the scenario that `make waves SCENARIO=quantiser` shows."""
 
 from typing import Any
 

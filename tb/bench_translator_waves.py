@@ -1,4 +1,4 @@
-"""cocotb test of the scenario that `python -m tb.translator_waves` shows."""
+"""cocotb test of the scenario that `make waves SCENARIO=translator` shows."""
 
 from typing import Any
 

@@ -1,44 +1,22 @@
-"""Waveform of a short run of the DMA engine, and views of it: ``python -m tb.dma_waves``."""
-
-import enum
-import os
-import sys
-import tempfile
-from pathlib import Path
-from typing import Annotated
-
-import typer
-from rich.console import Console
+"""Waveform of a short run of the DMA engine, and views of it, for ``make waves``."""
 
 from hdl.dma import block_resolver, completer, job_walker, slot_pool
 from model.spec.dma import Result
-from model.spec.errors import UserError
-from tb import gtkwave, surfer
-from tb.build import ROOT, SIMULATORS, WAVEFORM, build, run, selected_simulator
 from tb.dma_software import DMA, SPEC, TRANSLATOR
 from tb.dma_system import DmaSystem
-from tb.wave_view import Group, Names, Trace, bank_names
-from tb.waveform import Waveform, copy_readable, intervals
+from tb.unit_scenario import UnitScenario, enum_names
+from tb.wave_view import Group, Trace, bank_names
+from tb.waveform import Waveform, intervals
 
 TOP = "dma"
 ENGINE = f"{TOP}.engine"
 MOVER = f"{ENGINE}.mover"
-SCREEN_CLOCKS = 400
-"""Clocks that are on GTKWave's screen at first."""
 
-console = Console(stderr=True, soft_wrap=True, highlight=False)
-
-
-def _names(key: str, values: type[enum.Enum]) -> Names:
-    return Names(key=key, width=max(v.value for v in values).bit_length(), colours={},
-                 labels={v.value: "-" if v.value == 0 else v.name for v in values})
-
-
-WALKS = _names("walks", job_walker.WalkState)
-ENDS = _names("ends", completer.EndState)
-QUESTIONS = _names("questions", block_resolver.AskState)
-SLOTS = _names("slots", slot_pool.State)
-RESULTS = _names("results", Result)
+WALKS = enum_names("walks", job_walker.WalkState, blank=("IDLE",))
+ENDS = enum_names("ends", completer.EndState, blank=("LOOK",))
+QUESTIONS = enum_names("questions", block_resolver.AskState, blank=("IDLE",))
+SLOTS = enum_names("slots", slot_pool.State, blank=("FREE",))
+RESULTS = enum_names("results", Result, blank=("DONE",))
 
 
 def _stream(path: str, title: str) -> tuple[Trace, Trace]:
@@ -89,49 +67,14 @@ def view() -> tuple[Group, ...]:
             *_stream(f"{TOP}.port__response", "response"))))
 
 
-def record(output: Path, simulator: str) -> Path:
-    """Builds the engine, runs the scenario and leaves its waveform in ``output``."""
-    console.print(f"[waves] building a small DMA engine for {simulator}, unless that was done "
-                  "before", markup=False)
-    built = build(DmaSystem(SPEC, DMA, translator=TRANSLATOR), TOP, simulator=simulator,
-                  waves="all")
-    with tempfile.TemporaryDirectory(prefix="waves-", dir=ROOT / "build") as work:
-        run(built, "tb.bench_dma_waves", Path(work), parameters={"fault": 0})
-        output.mkdir(parents=True, exist_ok=True)
-        copy_readable(Path(work) / WAVEFORM, output / f"{TOP}.vcd")
-    return output / f"{TOP}.vcd"
+def _markers(waveform: Waveform) -> dict[str, int]:
+    writing = intervals(waveform.values(f"{MOVER}.turns.write") != 0)
+    return {"first writes": writing[0][0], "last turn": writing[-1][1]}
 
 
-def write_views(dump: Path) -> list[Path]:
-    """Writes the views beside a waveform; returns the files."""
-    path = f"{MOVER}.turns.write"
-    waveform = Waveform(dump, [path], clock=f"{TOP}.clk")
-    writing = intervals(waveform.values(path) != 0)
-    files = gtkwave.write(dump.with_suffix(".gtkw"), view(), waveform, dump.name,
-                          markers={"first writes": writing[0][0], "last turn": writing[-1][1]},
-                          shown=(0, SCREEN_CLOCKS))
-    return files + surfer.write(dump.with_suffix(".sucl"), view())
-
-
-def main(
-    output: Annotated[Path, typer.Option(help="Folder for waveform and views.")]
-        = Path("build/waves"),
-    simulator: Annotated[str, typer.Option(
-        help=f"{' or '.join(SIMULATORS)}; by default what SIM says, or {SIMULATORS[0]}.")] = "",
-) -> None:
-    """Records a block that is promoted by its id, and a plain move of another channel."""
-    if simulator:
-        os.environ["SIM"] = simulator
-    dump = record(output, selected_simulator())
-    write_views(dump)
-    for what in (f"{dump}", f"gtkwave {dump.with_suffix('.gtkw')}",
-                 f"cd {output} && surfer --command-file {TOP}.sucl {dump.name}"):
-        console.print(f"[waves] {what}", markup=False)
-
-
-if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except (UserError, OSError) as error:
-        print(f"tb.dma_waves: {error}", file=sys.stderr)
-        sys.exit(2)
+SCENARIO = UnitScenario(
+    top=TOP, what="a small DMA engine",
+    unit=lambda: DmaSystem(SPEC, DMA, translator=TRANSLATOR),
+    bench="tb.bench_dma_waves", parameters={"fault": 0}, view=view,
+    watched=(f"{MOVER}.turns.write",), markers=_markers, screen_clocks=400)
+"""A block that is promoted by its id, and a plain move of another channel."""

@@ -1,38 +1,21 @@
-"""Waveform of a short run of the quantiser, and views of it: ``python -m tb.quantiser_waves``."""
+"""Waveform of a short run of the quantiser, and views of it, for ``make waves``."""
 
-import os
-import sys
-import tempfile
-from enum import IntEnum
-from pathlib import Path
-from typing import Annotated, Any
-
-import typer
-from rich.console import Console
+from typing import Any
 
 from hdl.quantiser.quantiser import Quantiser
-from model.spec.errors import UserError
 from model.spec.mx import Status, StoredFormat
-from tb import gtkwave, surfer
 from tb.bench_quantiser import quantiser_spec
-from tb.build import ROOT, SIMULATORS, WAVEFORM, build, run, selected_simulator
+from tb.unit_scenario import UnitScenario, enum_names
 from tb.wave_view import Group, Names, Trace
-from tb.waveform import Waveform, copy_readable, intervals
+from tb.waveform import Waveform, intervals
 
 OPTIONS: dict[str, Any] = {"formats": ["mxfp8_e4m3", "mxfp6_e2m3", "int4"], "blocks_max": 8}
 TOP = "quantiser"
-SCREEN_CLOCKS = 60
-"""Clocks that are on GTKWave's screen at first."""
-
-console = Console(stderr=True, soft_wrap=True, highlight=False)
+ENDED, OUT = f"{TOP}.result__payload.status", f"{TOP}.o__valid"
 
 
-def _names(key: str, values: type[IntEnum]) -> Names:
-    return Names(key=key, width=max(values).bit_length(), colours={},
-                 labels={value: value.name for value in values})
-
-
-FORMATS, STATUSES = _names("stored_formats", StoredFormat), _names("quantiser_status", Status)
+FORMATS = enum_names("stored_formats", StoredFormat)
+STATUSES = enum_names("quantiser_status", Status)
 
 
 def _stream(path: str, title: str, *fields: tuple[str, str, Names | None]) -> tuple[Trace, ...]:
@@ -74,50 +57,15 @@ def view() -> tuple[Group, ...]:
               for name in ("saturated", "nan", "flushed")))))
 
 
-def record(output: Path, simulator: str) -> Path:
-    """Builds the quantiser, runs the scenario and leaves its waveform in ``output``."""
-    console.print(f"[waves] building a quantiser of three formats for {simulator}, unless that "
-                  "was done before", markup=False)
-    built = build(Quantiser(quantiser_spec(**OPTIONS)), TOP, simulator=simulator, waves="all")
-    with tempfile.TemporaryDirectory(prefix="waves-", dir=ROOT / "build") as work:
-        run(built, "tb.bench_quantiser_waves", Path(work), parameters=OPTIONS)
-        output.mkdir(parents=True, exist_ok=True)
-        copy_readable(Path(work) / WAVEFORM, output / f"{TOP}.vcd")
-    return output / f"{TOP}.vcd"
+def _markers(waveform: Waveform) -> dict[str, int]:
+    first, _ = intervals(waveform.values(OUT) != 0)[0]
+    refused, _ = intervals(waveform.values(ENDED) == Status.ALREADY_QUANTISED)[0]
+    return {"first column": first, "refused": refused}
 
 
-def write_views(dump: Path) -> list[Path]:
-    """Writes the views beside a waveform; returns the files."""
-    status = f"{TOP}.result__payload.status"
-    valid = f"{TOP}.o__valid"
-    waveform = Waveform(dump, [status, valid], clock=f"{TOP}.clk")
-    first, _ = intervals(waveform.values(valid) != 0)[0]
-    refused, _ = intervals(waveform.values(status) == Status.ALREADY_QUANTISED)[0]
-    files = gtkwave.write(dump.with_suffix(".gtkw"), view(), waveform, dump.name,
-                          markers={"first column": first, "refused": refused},
-                          shown=(0, SCREEN_CLOCKS))
-    return files + surfer.write(dump.with_suffix(".sucl"), view())
-
-
-def main(
-    output: Annotated[Path, typer.Option(help="Folder for waveform and views.")]
-        = Path("build/waves"),
-    simulator: Annotated[str, typer.Option(
-        help=f"{' or '.join(SIMULATORS)}; by default what SIM says, or {SIMULATORS[0]}.")] = "",
-) -> None:
-    """Records two regions quantised, a request refused and a region dequantised."""
-    if simulator:
-        os.environ["SIM"] = simulator
-    dump = record(output, selected_simulator())
-    write_views(dump)
-    for what in (f"{dump}", f"gtkwave {dump.with_suffix('.gtkw')}",
-                 f"cd {output} && surfer --command-file {TOP}.sucl {dump.name}"):
-        console.print(f"[waves] {what}", markup=False)
-
-
-if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except (UserError, OSError) as error:
-        print(f"tb.quantiser_waves: {error}", file=sys.stderr)
-        sys.exit(2)
+SCENARIO = UnitScenario(
+    top=TOP, what="a quantiser of three formats",
+    unit=lambda: Quantiser(quantiser_spec(**OPTIONS)),
+    bench="tb.bench_quantiser_waves", parameters=OPTIONS, view=view,
+    watched=(ENDED, OUT), markers=_markers, screen_clocks=60)
+"""Two regions quantised, a request refused and a region dequantised."""

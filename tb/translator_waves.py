@@ -1,42 +1,21 @@
-"""Waveform of a short run of the translator, and views of it: ``python -m tb.translator_waves``."""
-
-import os
-import sys
-import tempfile
-from enum import IntEnum
-from pathlib import Path
-from typing import Annotated
-
-import typer
-from rich.console import Console
+"""Waveform of a short run of the translator, and views of it, for ``make waves``."""
 
 from hdl.translator.miss_slot import Step
 from hdl.translator.miss_table import Kind
 from hdl.translator.translator import Translator
-from model.spec.errors import UserError
 from model.spec.translation import COUNTERS, Access, Fault, Scope, Tier
-from tb import gtkwave, surfer
-from tb.build import ROOT, SIMULATORS, WAVEFORM, build, run, selected_simulator
 from tb.translator_memory import translator_spec
+from tb.unit_scenario import UnitScenario, enum_names
 from tb.wave_view import Group, Names, Trace
-from tb.waveform import Waveform, copy_readable, intervals
+from tb.waveform import Waveform, intervals
 
 OPTIONS = {"tlb_entries": 8}
 TOP = "translator"
-SCREEN_CLOCKS = 150
-"""Clocks that are on GTKWave's screen at first."""
-
-console = Console(stderr=True, soft_wrap=True, highlight=False)
-
-
-def _names(key: str, values: type[IntEnum]) -> Names:
-    return Names(key=key, width=max(values).bit_length(), colours={},
-                 labels={value: "-" if value.name in ("NONE", "IDLE") else value.name
-                         for value in values})
+LOOKUPS = f"{TOP}.requester__lookup__valid"
 
 
 KINDS, STEPS, FAULTS, TIERS, ACCESSES, SCOPES = (
-    _names(key, values) for key, values in (
+    enum_names(key, values, blank=("NONE", "IDLE")) for key, values in (
         ("operations", Kind), ("steps", Step), ("faults", Fault), ("tiers", Tier),
         ("accesses", Access), ("scopes", Scope)))
 
@@ -85,48 +64,13 @@ def view() -> tuple[Group, ...]:
             for name in COUNTERS)))
 
 
-def record(output: Path, simulator: str) -> Path:
-    """Builds the translator, runs the scenario and leaves its waveform in ``output``."""
-    console.print(f"[waves] building a small translator for {simulator}, unless that was done "
-                  "before", markup=False)
-    built = build(Translator(translator_spec(**OPTIONS)), TOP, simulator=simulator, waves="all")
-    with tempfile.TemporaryDirectory(prefix="waves-", dir=ROOT / "build") as work:
-        run(built, "tb.bench_translator_waves", Path(work), parameters={"spec": OPTIONS})
-        output.mkdir(parents=True, exist_ok=True)
-        copy_readable(Path(work) / WAVEFORM, output / f"{TOP}.vcd")
-    return output / f"{TOP}.vcd"
+def _markers(waveform: Waveform) -> dict[str, int]:
+    first, second = intervals(waveform.values(LOOKUPS) != 0)[:2]
+    return {"miss": first[0], "hits under a miss": second[0]}
 
 
-def write_views(dump: Path) -> list[Path]:
-    """Writes the views beside a waveform; returns the files."""
-    path = f"{TOP}.requester__lookup__valid"
-    waveform = Waveform(dump, [path], clock=f"{TOP}.clk")
-    first, second = intervals(waveform.values(path) != 0)[:2]
-    files = gtkwave.write(dump.with_suffix(".gtkw"), view(), waveform, dump.name,
-                          markers={"miss": first[0], "hits under a miss": second[0]},
-                          shown=(0, SCREEN_CLOCKS))
-    return files + surfer.write(dump.with_suffix(".sucl"), view())
-
-
-def main(
-    output: Annotated[Path, typer.Option(help="Folder for waveform and views.")]
-        = Path("build/waves"),
-    simulator: Annotated[str, typer.Option(
-        help=f"{' or '.join(SIMULATORS)}; by default what SIM says, or {SIMULATORS[0]}.")] = "",
-) -> None:
-    """Records a miss, hits under it, a migration, an invalidated walk and a fault."""
-    if simulator:
-        os.environ["SIM"] = simulator
-    dump = record(output, selected_simulator())
-    write_views(dump)
-    for what in (f"{dump}", f"gtkwave {dump.with_suffix('.gtkw')}",
-                 f"cd {output} && surfer --command-file {TOP}.sucl {dump.name}"):
-        console.print(f"[waves] {what}", markup=False)
-
-
-if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except (UserError, OSError) as error:
-        print(f"tb.translator_waves: {error}", file=sys.stderr)
-        sys.exit(2)
+SCENARIO = UnitScenario(
+    top=TOP, what="a small translator", unit=lambda: Translator(translator_spec(**OPTIONS)),
+    bench="tb.bench_translator_waves", parameters={"spec": OPTIONS}, view=view,
+    watched=(LOOKUPS,), markers=_markers, screen_clocks=150)
+"""A miss, hits under it, a migration, an invalidated walk and a fault."""

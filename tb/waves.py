@@ -83,7 +83,8 @@ def slice_scenario(output: Path, simulator: str) -> None:
 
 SCENARIOS: Mapping[str, Callable[[Path, str], None]] = {
     "slice": slice_scenario,
-    "dma": dma_waves.main, "quantiser": quantiser_waves.main, "translator": translator_waves.main,
+    "dma": dma_waves.SCENARIO.show, "quantiser": quantiser_waves.SCENARIO.show,
+    "translator": translator_waves.SCENARIO.show,
 }
 """What can be recorded; the first is what is recorded if nothing is said."""
 

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from amaranth import Module, Signal
+from amaranth import Module
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, connect, flipped
 
 from hdl.dma import dma_channel, engine, job_walker, mover
 from hdl.dma.address_walker import AddressWalker
@@ -22,8 +21,8 @@ from hdl.dma.slot_pool import SlotPool
 from hdl.dma.stream_path import StreamPath
 from tb.dma_software import DMA, SPEC, TRANSLATOR
 from tb.dma_system import DmaSystem
+from tests.rtl.planted import Plant, PlantedFaults
 
-Plant = Callable[[Any, Module], None]
 MOVES, CONTROL, STREAMS, BLOCKS = (f"tb.bench_dma{part}" for part in (
     "", "_control", "_streams", "_blocks"))
 SENSE = "what_makes_no_sense_is_refused_and_touches_nothing"
@@ -115,59 +114,16 @@ PATCHED = ((engine, DmaChannel), (engine, Mover), (engine, TokenBucket), (engine
            (dma_channel, RingFetcher), (dma_channel, JobWalker), (dma_channel, Completer),
            (dma_channel, BlockResolver), (mover, SlotPool), (job_walker, AddressWalker))
 
-active = Signal(range(len(FAULTS) + 1))
+PLANTED = PlantedFaults([(unit, plant) for unit, plant, *_ in FAULTS.values()])
 
 
-def faulty(unit: Any) -> Any:
-    """The unit with its faults."""
-    class Faulty(unit):
-        def elaborate(self, platform: object) -> Module:
-            m = super().elaborate(platform)
-            for number, (planted, plant, *_) in enumerate(FAULTS.values(), start=1):
-                if planted is unit:
-                    with m.If(active == number):
-                        plant(self, m)
-            return m
-    return Faulty
-
-
-class FaultySystem(wiring.Component):
-    """A system whose port ``fault_number`` selects a fault; 0 is none.
-
-    Members
-    -------
-    fault_number : ``In``
-    Those of :class:`~tb.dma_system.DmaSystem` by the same names.
-    """
-
-    fault_number: Signal
-
-    def __init__(self) -> None:
-        self._unit = DmaSystem(SPEC, DMA, translator=TRANSLATOR, engine=faulty(DmaEngine))
-        super().__init__({**dict(self._unit.signature.members), "fault_number": In(len(active))})
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.unit = self._unit
-        m.d.comb += active.eq(self.fault_number)
-        for name, member in self._unit.signature.members.items():
-            inside, outside = getattr(self._unit, name), getattr(self, name)
-            if member.is_signature:
-                connect(m, inside, flipped(outside))
-            else:
-                m.d.comb += inside.eq(outside) if member.flow is In else outside.eq(inside)
-        return m
-
-
-def with_faults() -> FaultySystem:
-    """A system with all of them, ready to be built while the patches of this call are in force."""
-    return FaultySystem()
+def faulty_system() -> wiring.Component:
+    """A system with all of them, ready to be built while :func:`patch_units` is in force."""
+    engine: Any = PLANTED.faulty(DmaEngine)
+    return PLANTED.selectable(DmaSystem(SPEC, DMA, translator=TRANSLATOR, engine=engine))
 
 
 def patch_units(patch: pytest.MonkeyPatch) -> None:
     """Puts the faulty units in the place of the real ones."""
     for module, unit in PATCHED:
-        patch.setattr(module, unit.__name__, faulty(unit))
-
-
-
+        patch.setattr(module, unit.__name__, PLANTED.faulty(unit))

@@ -3,14 +3,10 @@
 All faults are in one build: one acts while its number stands at a port that only this build has.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from amaranth import Module, Signal
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, connect, flipped
+from amaranth import Module
 
 from hdl.attention import descriptor_engine, descriptor_front, descriptor_rings, list_walker
 from hdl.attention.block_append import BlockAppend
@@ -27,6 +23,7 @@ from model.spec.translation import Access
 from tb.build import Built, build, run
 from tb.descriptor_scene import ENGINE, SPEC, TRANSLATOR
 from tb.descriptor_system import DescriptorSystem
+from tests.rtl.planted import Plant, PlantedFaults
 
 BENCH = "tb.bench_descriptors"
 SHAPES = "every_shape_and_context_is_set_up/stall=0.0"
@@ -37,7 +34,6 @@ REFUSED = "what_makes_no_sense_is_refused_by_name"
 READY = "the_next_is_ready_before_this_one_is_over"
 MEMORY = "what_memory_refuses_is_recorded"
 
-Fault = Callable[[Any, Module], None]
 
 
 def _everything_is_tenant_1(unit: ListWalker, m: Module) -> None:
@@ -114,7 +110,7 @@ def _nothing_is_asked_for_writing(unit: BlockLookup, m: Module) -> None:
     m.d.comb += unit.lookup.p.access.eq(Access.READ)
 
 
-FAULTS: dict[Fault, tuple[str, type]] = {
+FAULTS: dict[Plant, tuple[str, type]] = {
     _everything_is_tenant_1: (
         "rings_of_several_tenants_run_together/stall=0.0/slow=True", ListWalker),
     _the_last_block_is_full: (SHAPES, ListWalker),
@@ -137,42 +133,7 @@ FAULTS: dict[Fault, tuple[str, type]] = {
 }
 """What is wrong; the test of the bench that must see it; the unit that it is planted in."""
 
-active = Signal(range(len(FAULTS) + 1))
-
-
-def faulty(unit: Any) -> Any:
-    """The unit with its faults."""
-    class Faulty(unit):
-        def elaborate(self, platform: object) -> Module:
-            m = super().elaborate(platform)
-            for number, (fault, (_, planted)) in enumerate(FAULTS.items(), start=1):
-                if planted is unit:
-                    with m.If(active == number):
-                        fault(self, m)
-            return m
-    return Faulty
-
-
-class FaultySystem(wiring.Component):
-    """The device under test with a port `fault_number` that selects a fault; 0 is none."""
-
-    fault_number: Signal
-
-    def __init__(self) -> None:
-        self._unit = DescriptorSystem(SPEC, ENGINE, translator=TRANSLATOR)
-        super().__init__({**dict(self._unit.signature.members), "fault_number": In(len(active))})
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.unit = self._unit
-        m.d.comb += active.eq(self.fault_number)
-        for name, member in self._unit.signature.members.items():
-            inside, outside = getattr(self._unit, name), getattr(self, name)
-            if member.is_signature:
-                connect(m, inside, flipped(outside))
-            else:
-                m.d.comb += (inside.eq(outside) if member.flow == In else outside.eq(inside))
-        return m
+PLANTED = PlantedFaults([(unit, fault) for fault, (_, unit) in FAULTS.items()])
 
 
 @pytest.fixture(scope="module")
@@ -185,8 +146,9 @@ def built() -> Built:
                 *((descriptor_engine, unit) for unit in (
                     ListWalker, WaveBuilder, BlockAppend, QueryFeeder, ResultWriter, RecordWriter,
                     DescriptorJobs))):
-            patch.setattr(home, unit.__name__, faulty(unit))
-        return build(FaultySystem(), "descriptors", simulator="icarus")
+            patch.setattr(home, unit.__name__, PLANTED.faulty(unit))
+        system = DescriptorSystem(SPEC, ENGINE, translator=TRANSLATOR)
+        return build(PLANTED.selectable(system), "descriptors", simulator="icarus")
 
 
 def test_the_engine_agrees_with_its_model(built: Built, tmp_path: Path) -> None:

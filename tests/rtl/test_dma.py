@@ -8,9 +8,9 @@ from model.spec.dma import DmaSpec
 from tb.build import BenchFailure, Built, build, run, simulate
 from tb.dma_software import DMA, QUANTISER, SPEC, TRANSLATOR
 from tb.dma_system import DmaSystem
-from tb.dma_waves import TOP, record, view, write_views
+from tb.dma_waves import SCENARIO, TOP, view
 from tb.waveform import Waveform
-from tests.rtl.dma_faults import FAULTS, patch_units, with_faults
+from tests.rtl.dma_faults import FAULTS, faulty_system, patch_units
 
 QUICK = ["lists_may_end_a_row_and_begin_anywhere", "later_elements_see_what_earlier_ones_wrote"]
 
@@ -20,7 +20,7 @@ def built() -> Built:
     """One simulator with all faults, none of which acts unless its number is set."""
     with pytest.MonkeyPatch.context() as patch:
         patch_units(patch)
-        return build(with_faults(), "dma", simulator="verilator")
+        return build(faulty_system(), "dma", simulator="verilator")
 
 
 @pytest.mark.parametrize("bench", ["dma", "dma_control", "dma_streams", "dma_blocks"])
@@ -42,8 +42,8 @@ def test_the_smallest_engine_does_the_same_on_icarus(tmp_path: Path) -> None:
 
 
 def test_views_of_the_waveform_show_signals_that_exist(tmp_path: Path) -> None:
-    dump = record(tmp_path, "icarus")
-    files = write_views(dump)
+    dump = SCENARIO.record(tmp_path, "icarus")
+    files = SCENARIO.write_views(dump)
     assert len(files) > 4 and all(file.stat().st_size for file in files)
     seen = Waveform(dump, [trace.signal for group in view() for trace in group.traces],
                     clock=f"{TOP}.clk")

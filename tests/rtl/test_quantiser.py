@@ -7,7 +7,7 @@ import pytest
 from hdl.quantiser.quantiser import Quantiser
 from tb.bench_quantiser import quantiser_spec
 from tb.build import BenchFailure, simulate
-from tb.quantiser_waves import record, view, write_views
+from tb.quantiser_waves import SCENARIO, view
 from tb.waveform import Waveform
 from tests.rtl.mutants import Mutant, mutated
 
@@ -36,8 +36,8 @@ def test_the_quantiser_matches_the_golden_model(tmp_path, simulator, parameters,
 
 
 def test_views_of_the_waveform_show_signals_that_exist(tmp_path):
-    dump = record(tmp_path, "icarus")
-    files = write_views(dump)
+    dump = SCENARIO.record(tmp_path, "icarus")
+    files = SCENARIO.write_views(dump)
     signals = [trace.signal for group in view() for trace in group.traces]
     waveform = Waveform(dump, signals, clock="quantiser.clk")
     assert len(signals) > 30 and all(signal in waveform for signal in signals)

@@ -3,14 +3,11 @@
 All faults are in one build: one acts while its number stands at a port that only this build has.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, connect, flipped
 
 from hdl.translator import translator
 from hdl.translator.intake import Intake
@@ -23,8 +20,9 @@ from tb.bench_translator_channel import on_channel_spec
 from tb.build import BenchFailure, Built, build, run, simulate
 from tb.translator_channel_dut import TranslatorOnChannel
 from tb.translator_memory import translator_spec
-from tb.translator_waves import record, write_views
+from tb.translator_waves import SCENARIO
 from tb.waveform import Waveform
+from tests.rtl.planted import Plant, PlantedFaults
 
 BENCH = "tb.bench_translator"
 ROUGH = "random_traffic_with_changes_is_answered_rightly/idle=0.5/stall=0.4/slow=True"
@@ -55,15 +53,14 @@ def test_tables_in_a_real_memory_channel_are_walked(tmp_path: Path) -> None:
 
 
 def test_the_scenario_has_views_that_refer_to_it(tmp_path: Path) -> None:
-    dump = record(tmp_path, "icarus")
-    files = write_views(dump)
+    dump = SCENARIO.record(tmp_path, "icarus")
+    files = SCENARIO.write_views(dump)
     assert len(files) > 4 and all(file.stat().st_size for file in files)
     hits = Waveform(dump, ["translator.tlb.hit"], clock="translator.clk").values(
         "translator.tlb.hit")
     assert hits.sum() > 8
 
 
-Fault = Callable[[Any, Module], None]
 CHANGE = "a_change_in_any_clock_of_a_walk_is_seen"
 JUDGED = "every_access_is_judged_by_residency_and_permission"
 WRONG = "wrong_tables_are_refused_by_their_cause"
@@ -172,7 +169,7 @@ def _one_way_is_filled(unit: Tlb, m: Module) -> None:
                      for way in range(unit.spec.tlb_ways)]
 
 
-FAULTS: dict[Fault, tuple[str, type]] = {
+FAULTS: dict[Plant, tuple[str, type]] = {
     _commit_leaves_the_tlb: (f"{CHANGE}/change=commit/cached=True", Translator),
     _commit_leaves_walks: (f"{CHANGE}/change=commit/cached=False", MissTable),
     _stale_walk_is_kept: (f"{CHANGE}/change=BLOCK/cached=False", MissTable),
@@ -197,40 +194,7 @@ FAULTS: dict[Fault, tuple[str, type]] = {
 }
 """What is wrong; the test of the bench that must see it; the unit that it is planted in."""
 
-active = Signal(range(len(FAULTS) + 1))
-
-
-def faulty(unit: Any) -> Any:
-    """The unit with its faults."""
-    class Faulty(unit):
-        def elaborate(self, platform: object) -> Module:
-            m = super().elaborate(platform)
-            for number, (fault, (_, planted)) in enumerate(FAULTS.items(), start=1):
-                if planted is unit:
-                    with m.If(active == number):
-                        fault(self, m)
-            return m
-    return Faulty
-
-
-class FaultyTranslator(wiring.Component):
-    """A translator whose port `fault_number` selects a fault; 0 is none."""
-
-    def __init__(self, spec: Any) -> None:
-        self._unit = faulty(Translator)(spec)
-        super().__init__({**dict(self._unit.signature.members), "fault_number": In(len(active))})
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.unit = self._unit
-        m.d.comb += active.eq(self.fault_number)
-        for name, member in self._unit.signature.members.items():
-            inside, outside = getattr(self._unit, name), getattr(self, name)
-            if member.is_signature:
-                connect(m, inside, flipped(outside))
-            else:
-                m.d.comb += (inside.eq(outside) if member.flow == In else outside.eq(inside))
-        return m
+PLANTED = PlantedFaults([(unit, fault) for fault, (_, unit) in FAULTS.items()])
 
 
 @pytest.fixture(scope="module")
@@ -238,8 +202,9 @@ def built() -> Built:
     """One simulator with all faults."""
     with pytest.MonkeyPatch.context() as patch:
         for unit in (MissTable, Walker, Intake, Tlb):
-            patch.setattr(translator, unit.__name__, faulty(unit))
-        return build(FaultyTranslator(translator_spec()), "translator", simulator="verilator")
+            patch.setattr(translator, unit.__name__, PLANTED.faulty(unit))
+        unit = PLANTED.faulty(Translator)(translator_spec())
+        return build(PLANTED.selectable(unit), "translator", simulator="verilator")
 
 
 def _run(built: Built, work: Path, fault: int, *tests: str) -> None:
