@@ -8,6 +8,7 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from hdl.attention.descriptor_layouts import ELSEWHERE
 from hdl.dma.stream_path import HOST_IN, HOST_OUT
 from hdl.host.axi import AxiSignature
 from hdl.host.axi_lite import AxiLiteSignature
@@ -19,7 +20,7 @@ from hdl.shared import Shared
 from model.spec.base_die import BaseDieSpec
 from model.spec.registers import CHANNEL_BLOCKS, IDENTIFIER, die_map
 
-EVENTS = ("attended", "moved", "refused", "erred")
+EVENTS = ("attended", "moved", "refused", "erred", "announced")
 """What pseudo-channels report, in the order of :data:`model.spec.registers.INTERRUPTS`."""
 
 
@@ -42,7 +43,9 @@ class BaseDie(wiring.Component):
     host_in, host_out : arrays of ``In(stream)``, ``Out(stream)``
         The host's side of moves.
     query, result : arrays of ``In(stream)``, ``Out(stream)``
-        Of attentions.
+        Of attentions that registers start.
+    elsewhere : array of ``Out(stream.Signature(ELSEWHERE))``
+        Blocks of attention descriptors whose partial results are asked of another tier.
     commands : array of ``Out(CommandSignature)``
         The DRAM command buses, for observers.
     irq : ``Out(1)``
@@ -55,6 +58,7 @@ class BaseDie(wiring.Component):
     host_out: Any
     query: Any
     result: Any
+    elsewhere: Any
     commands: Any
     irq: Signal
 
@@ -69,6 +73,7 @@ class BaseDie(wiring.Component):
             "host_out": Out(stream.Signature(HOST_OUT)).array(channels),
             "query": In(stream.Signature(BEAT_WIDTH)).array(channels),
             "result": Out(stream.Signature(result_layout())).array(channels),
+            "elsewhere": Out(stream.Signature(ELSEWHERE)).array(channels),
             "commands": Out(CommandSignature(spec.channel)).array(channels),
             "irq": Out(1),
         })
@@ -99,6 +104,6 @@ class BaseDie(wiring.Component):
             connect(m, access, getattr(unit, name))
         for name in ("axi", "host_in", "query"):
             connect(m, flipped(getattr(self, name)[c]), getattr(unit, name))
-        for name in ("host_out", "result", "commands"):
+        for name in ("host_out", "result", "elsewhere", "commands"):
             connect(m, getattr(unit, name), flipped(getattr(self, name)[c]))
         m.d.comb += unit.number.eq(c)

@@ -17,13 +17,15 @@ from hdl.layouts import AttentionShape, CommandSignature, PimPortSignature, Port
 from hdl.pim.pim_bank import PimBank
 from hdl.reliability.port_watch import PortWatch, watch_port
 from hdl.reliability.reliability import KIND, Reliability
+from hdl.translator.layouts import TranslatorPort
 from hdl.translator.translator import Translator
+from hdl.translator.translator_share import TranslatorShare
 from model.spec.base_die import BaseDieSpec
 from model.spec.register_map import BLOCK_WIDTH
 from model.spec.translation import Fault
 from model.spec.unit_registers import dma_map, translator_map
 
-WATCHED = ("gpu", "walk", "dma")
+WATCHED = ("gpu", "walk", "attend", "dma")
 """Requesters, in order of priority; behind them comes the scrubber, which nothing waits for."""
 
 REQUESTERS = (*WATCHED, SCRUBBER)
@@ -42,8 +44,10 @@ class MemoryController(wiring.Component):
     -------
     reliability, dma, translator : ``In(AccessSignature(BLOCK_WIDTH))``
         Registers of these units.
-    gpu : ``In(PortSignature)``
-        Reads and writes of the GPU.
+    gpu, attend : ``In(PortSignature)``
+        Reads and writes of the GPU, and of the attention descriptor engine.
+    blocks : ``In(TranslatorPort)``
+        The descriptor engine's share of the translator.
     pim, shape : ``In(PimPortSignature)``, ``In(AttentionShape)``
         Of the attention units.
     host_in, host_out : ``In(stream)``, ``Out(stream)``
@@ -62,6 +66,8 @@ class MemoryController(wiring.Component):
     dma: Any
     translator: Any
     gpu: Any
+    attend: Any
+    blocks: Any
     pim: Any
     shape: data.View
     host_in: stream.Interface
@@ -80,7 +86,8 @@ class MemoryController(wiring.Component):
         super().__init__({
             **{name: In(AccessSignature(BLOCK_WIDTH))
                for name in ("reliability", "dma", "translator")},
-            "gpu": In(PortSignature(channel)), "pim": In(PimPortSignature(channel)),
+            "gpu": In(PortSignature(channel)), "attend": In(PortSignature(channel)),
+            "blocks": In(TranslatorPort(spec.translator)), "pim": In(PimPortSignature(channel)),
             "shape": In(AttentionShape(channel.pim)),
             "host_in": In(stream.Signature(HOST_IN)), "host_out": Out(stream.Signature(HOST_OUT)),
             "number": In(8), "commands": Out(CommandSignature(channel)),
@@ -99,12 +106,17 @@ class MemoryController(wiring.Component):
         m.submodules.upkeep = upkeep = Reliability(
             spec.channel, ports=len(REQUESTERS), sources=len(WATCHED) + 2, depth=spec.log_records)
 
+        share: Any = TranslatorShare(spec.translator, units=2)
+        m.submodules.share = share
         connect(m, flipped(self.gpu), channel.port("gpu"))
+        connect(m, flipped(self.attend), channel.port("attend"))
         connect(m, translator.port, channel.port("walk"))
         connect(m, engine.port, channel.port("dma"))
         connect(m, upkeep.port, channel.port(SCRUBBER))
         connect(m, upkeep.upkeep, channel.upkeep)
-        connect(m, engine.translator, translator.requester)
+        connect(m, engine.translator, share.i_0)
+        connect(m, flipped(self.blocks), share.i_1)
+        connect(m, share.o, translator.requester)
         connect(m, flipped(self.pim), channel.pim)
         connect(m, flipped(self.host_in), engine.host_in)
         connect(m, engine.host_out, flipped(self.host_out))

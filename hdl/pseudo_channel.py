@@ -7,17 +7,21 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hdl.attention.attention_units import attention_units
+from hdl.attention.descriptor_engine import DescriptorEngine
+from hdl.attention.descriptor_layouts import ELSEWHERE
 from hdl.dma.stream_path import HOST_IN, HOST_OUT
 from hdl.host.axi import AxiSignature
 from hdl.host.axi_lite import AccessSignature
 from hdl.host.axi_memory import AxiMemory
 from hdl.host.counters import EVENTS, Counters
 from hdl.host.register_block import RegisterBlock
+from hdl.host.unit_registers import connect_descriptors
 from hdl.layouts import BEAT_WIDTH, CommandSignature, result_layout
 from hdl.memory_controller import MemoryController
 from model.spec.base_die import BaseDieSpec
 from model.spec.register_map import BLOCK_WIDTH
 from model.spec.registers import CHANNEL_BLOCKS, COUNTERS, IDENTIFIER, attention_map, capabilities
+from model.spec.unit_registers import descriptors_map
 
 
 class PseudoChannel(wiring.Component):
@@ -29,26 +33,30 @@ class PseudoChannel(wiring.Component):
 
     Members
     -------
-    attention, reliability, dma, translator : ``In(AccessSignature(BLOCK_WIDTH))``
+    attention, reliability, dma, translator, descriptors : ``In(AccessSignature(BLOCK_WIDTH))``
         Registers, a port for each of ``CHANNEL_BLOCKS``.
     axi : ``In(AxiSignature)``
         Reads and writes of the GPU (:class:`~hdl.host.axi_memory.AxiMemory`).
     query, result : ``In(stream)``, ``Out(stream)``
-        Of attentions, as in :class:`~hdl.slice.Slice`.
+        Of attentions that registers start, as in :class:`~hdl.slice.Slice`.
+    elsewhere : ``Out(stream.Signature(ELSEWHERE))``
+        Blocks of descriptors whose partial results are asked of another tier.
     host_in, host_out : ``In(stream)``, ``Out(stream)``
         The host's side of moves.
     number : ``In(8)``
         Of this pseudo-channel in the stack.
-    attended, moved, refused, erred : ``Out(1)``
+    attended, moved, refused, erred, announced : ``Out(1)``
         What the die's interrupt is made from, in the order of ``INTERRUPTS``.
     commands : ``Out(CommandSignature)``
         The DRAM command buses, for observers.
     """
 
     attention: Any
+    descriptors: Any
     axi: Any
     query: stream.Interface
     result: stream.Interface
+    elsewhere: stream.Interface
     host_in: stream.Interface
     host_out: stream.Interface
     number: Signal
@@ -56,6 +64,7 @@ class PseudoChannel(wiring.Component):
     moved: Signal
     refused: Signal
     erred: Signal
+    announced: Signal
     commands: Any
 
     def __init__(self, spec: BaseDieSpec) -> None:
@@ -65,9 +74,10 @@ class PseudoChannel(wiring.Component):
             "axi": In(AxiSignature(spec.axi_address_width, spec.axi_id_width)),
             "query": In(stream.Signature(BEAT_WIDTH)),
             "result": Out(stream.Signature(result_layout())),
+            "elsewhere": Out(stream.Signature(ELSEWHERE)),
             "host_in": In(stream.Signature(HOST_IN)), "host_out": Out(stream.Signature(HOST_OUT)),
             "number": In(8),
-            **{name: Out(1) for name in ("attended", "moved", "refused", "erred")},
+            **{name: Out(1) for name in ("attended", "moved", "refused", "erred", "announced")},
             "commands": Out(CommandSignature(spec.channel)),
         })
 
@@ -88,19 +98,36 @@ class PseudoChannel(wiring.Component):
         connect(m, memory.commands, flipped(self.commands))
         m.d.comb += [memory.number.eq(self.number), self.moved.eq(memory.moved),
                      self.refused.eq(memory.refused), self.erred.eq(memory.erred)]
-        self._attend(m, memory, block)
+        engine = self._descriptors(m, memory)
+        sequencer, softmax = attention_units(
+            m, self.spec.channel, memory, block, flipped(self.result), engine.result)
+        connect(m, flipped(self.query), sequencer.query)
+        connect(m, engine.query, sequencer.ordered_query)
+        connect(m, engine.order, sequencer.order)
+        connect(m, engine.waves, sequencer.waves)
+        self._attend(m, memory, block, sequencer, softmax)
         return m
 
-    def _attend(self, m: Module, memory: Any, block: Any) -> None:
-        sequencer, softmax = attention_units(
-            m, self.spec.channel, memory, block, flipped(self.result))
+    def _descriptors(self, m: Module, memory: Any) -> DescriptorEngine:
+        """The engine of attention descriptors, with its registers, at the memory."""
+        spec = self.spec
+        m.submodules.descriptors = engine = DescriptorEngine(
+            spec.channel, spec.engine, translator=spec.translator)
+        block: Any = RegisterBlock(descriptors_map(spec.engine.rings))
+        m.submodules.descriptor_registers = block
+        connect(m, flipped(self.descriptors), block.access)
+        connect_descriptors(m, block, engine)
+        connect(m, engine.port, memory.attend)
+        connect(m, engine.translator, memory.blocks)
+        connect(m, engine.elsewhere, flipped(self.elsewhere))
+        m.d.comb += [engine.pseudo_channel.eq(self.number), self.announced.eq(engine.announced)]
+        return engine
+
+    def _attend(self, m: Module, memory: Any, block: Any, sequencer: Any, softmax: Any) -> None:
         m.submodules.counters = counters = Counters()
-        connect(m, flipped(self.query), sequencer.query)
-        was_busy = Signal()
-        m.d.sync += was_busy.eq(sequencer.busy)
         m.d.comb += [
             sequencer.start.eq(block.control.attend),
-            self.attended.eq(was_busy & ~sequencer.busy | sequencer.refused),
+            self.attended.eq(sequencer.ended | sequencer.refused),
             block.identifier.eq(IDENTIFIER),
             Value.cast(block.capabilities).eq(capabilities(self.spec.channel)),
             block.status.attend_busy.eq(sequencer.busy),

@@ -86,7 +86,7 @@ class AttentionSystem(wiring.Component):
         connect(m, engine.translator, walker.requester)
         connect(m, engine.order, sequencer.order)
         connect(m, engine.waves, sequencer.waves)
-        connect(m, engine.query, sequencer.query)
+        connect(m, engine.query, sequencer.ordered_query)
         connect(m, engine.elsewhere, flipped(self.elsewhere))
         for n in range(self.engine.rings):
             m.d.comb += [getattr(engine, f"settings_{n}").eq(getattr(self, f"settings_{n}")),

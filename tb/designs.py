@@ -58,12 +58,13 @@ def base_die_spec(channels: int) -> BaseDieSpec:
     return BaseDieSpec(
         translator=TranslatorSpec(
             channel=SliceSpec(
-                geometry=ChannelGeometry(pim_banks=2, capacity_banks=2, rows=16, row_bytes=256),
+                geometry=ChannelGeometry(pim_banks=2, capacity_banks=2, rows=32, row_bytes=256),
                 pim=PimSpec(head_size_max=64, group_max=2, exponent_fraction_bits=8),
                 scheduler=SchedulerSpec(read_entries=8, write_entries=8, write_high=6)),
             pseudo_channels=channels, tlb_entries=4, tlb_ways=2, slots=2, fault_records=2,
             first_segment_blocks=16),
         dma=DmaSpec(channels=2, slots=4, jobs=2, read_lanes=2, write_lanes=2),
+        engine=EngineSpec(rings=2, jobs=2, lookups=2, reads=2, bank_blocks=2),
         quantiser=QuantiserSpec(formats=(MXFP8_E4M3,), blocks_max=16))
 
 

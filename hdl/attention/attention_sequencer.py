@@ -56,8 +56,13 @@ class AttentionSequencer(wiring.Component):
         Of the attentions under way: shape, whether results are partial ones, softmax scale.
     entry : ``Out``, wave_row : ``In``
         Read port of the wave table: the entry one clock after its number.
-    query : ``In(stream.Signature(256))``
-        Query vectors, 16 elements a beat, head by head, attention by attention.
+    query, ordered_query : ``In(stream.Signature(256))``
+        Query vectors, 16 elements a beat, head by head, attention by attention: of those that were
+        started, and of those of ``order``.
+    ordered : ``Out(1)``
+        The result that comes next is of an attention of ``order``.
+    ended : ``Out(1)``
+        For one clock: the last beat of the result of one that was started has been taken.
     pim : ``Out(PimPortSignature(spec))``
     score : ``Out(stream)``, rescale, weight : ``In(stream)``, state : ``In``, settled : ``In(1)``
         To and from the softmax unit.
@@ -79,6 +84,9 @@ class AttentionSequencer(wiring.Component):
     entry: Signal
     wave_row: Signal
     query: stream.Interface
+    ordered_query: stream.Interface
+    ordered: Signal
+    ended: Signal
     pim: Any
     score: stream.Interface
     rescale: stream.Interface
@@ -98,6 +106,8 @@ class AttentionSequencer(wiring.Component):
             "shape": Out(AttentionShape(spec.pim)), "partial": Out(1), "scale": Out(FP32.width),
             "entry": Out(range(WAVES_MAX)), "wave_row": In(range(spec.geometry.rows)),
             "query": In(stream.Signature(BEAT_WIDTH)),
+            "ordered_query": In(stream.Signature(BEAT_WIDTH)),
+            "ordered": Out(1), "ended": Out(1),
             "pim": Out(PimPortSignature(spec)),
             "score": Out(stream.Signature(score_layout(spec.pim))),
             "rescale": In(stream.Signature(BEAT_WIDTH)),
@@ -123,7 +133,6 @@ class AttentionSequencer(wiring.Component):
         connect(m, fork.i, source.o)
         connect(m, flipped(self.order), source.order)
         connect(m, flipped(self.waves), source.paged)
-        connect(m, queries.i, source.queries)
         for name, taker in (("rows", rows.wave), ("keys", issuer.keys), ("values", issuer.values),
                             ("scores", scores.wave), ("weights", weights.wave),
                             ("outputs", outputs.wave)):
@@ -132,7 +141,6 @@ class AttentionSequencer(wiring.Component):
                               strict=True):
             connect(m, getattr(arbiter, name), role.register)
         connect(m, arbiter.o, flipped(self.pim.register))
-        connect(m, queries.query, flipped(self.query))
         connect(m, issuer.row_pass, flipped(self.pim.row_pass))
         connect(m, scores.score, flipped(self.score))
         connect(m, weights.rescale, flipped(self.rescale))
@@ -165,14 +173,28 @@ class AttentionSequencer(wiring.Component):
             self.scale.eq(source.scale), self.refused.eq(source.refused),
             self.busy.eq(source.busy), self.pim.active.eq(source.busy),
         ]
+        self._queries(m, source, queries)
         self._count_heads(m, source)
         return m
+
+    def _queries(self, m: Module, source: WaveSource, queries: QueryLoader) -> None:
+        """Each attention has its queries from where it came from itself."""
+        wanted: Any = source.queries
+        m.d.comb += [
+            queries.i.payload.eq(wanted.p.set), queries.i.valid.eq(wanted.valid),
+            wanted.ready.eq(queries.i.ready),
+        ]
+        with m.If(wanted.p.ordered):
+            connect(m, queries.query, flipped(self.ordered_query))
+        with m.Else():
+            connect(m, queries.query, flipped(self.query))
 
     def _count_heads(self, m: Module, source: WaveSource) -> None:
         """An attention is done with the last beat of its last head."""
         heads_done = Signal(range(self._spec.pim.group_max))
         last = heads_done == self.shape.last_head
-        m.d.comb += source.done.eq(self.head_done & last)
+        m.d.comb += [source.done.eq(self.head_done & last), self.ordered.eq(source.ordered),
+                     self.ended.eq(source.done & ~source.ordered)]
         with m.If(self.head_done):
             m.d.sync += heads_done.eq(heads_done + 1)
             with m.If(last):

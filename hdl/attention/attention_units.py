@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Module
+from amaranth import Module, Value
 from amaranth.lib.wiring import connect
 
 from hdl.attention.attention_sequencer import AttentionSequencer
@@ -12,7 +12,8 @@ from model.spec.slice import SliceSpec
 
 
 def attention_units(m: Module, spec: SliceSpec, channel: Any, registers: Any,
-                    result: Any) -> tuple[AttentionSequencer, Softmax]:
+                    result: Any, ordered_result: Any = None
+                    ) -> tuple[AttentionSequencer, Softmax]:
     """Adds sequencer, softmax and merge unit, as submodules of these names, and connects them.
 
     Parameters
@@ -25,17 +26,22 @@ def attention_units(m: Module, spec: SliceSpec, channel: Any, registers: Any,
         With the values of ``context``, ``shape``, ``scale`` and ``first_wave``.
     result : stream
         Where outputs go.
+    ordered_result : stream, optional
+        Where those of attentions go that come through ``order``.
 
     Returns
     -------
     tuple
-        The sequencer, whose ``start``, ``query`` and wave table are left to be connected, and the
-        softmax unit, of which ``nan`` is.
+        The sequencer, whose ``start``, queries, ``order`` and wave table are left to be connected,
+        and the softmax unit, of which ``nan`` is.
     """
     m.submodules.sequencer = sequencer = AttentionSequencer(spec)
     m.submodules.softmax = softmax = Softmax(spec.pim)
     m.submodules.merge = merge = Merge(spec.pim)
-    connect(m, merge.result, result)
+    if ordered_result is None:
+        connect(m, merge.result, result)
+    else:
+        _sort(m, merge.result, (result, ordered_result), sequencer.ordered)
     connect(m, channel.pim, sequencer.pim)
     connect(m, softmax.score, sequencer.score)
     connect(m, softmax.rescale, sequencer.rescale)
@@ -58,3 +64,12 @@ def attention_units(m: Module, spec: SliceSpec, channel: Any, registers: Any,
         merge.partial.eq(sequencer.partial),
     ]
     return sequencer, softmax
+
+
+def _sort(m: Module, source: Any, sinks: tuple[Any, Any], choice: Value) -> None:
+    """Each beat to the sink of its number."""
+    for number, sink in enumerate(sinks):
+        chosen = choice == number
+        m.d.comb += [sink.payload.eq(source.payload), sink.valid.eq(source.valid & chosen)]
+        with m.If(chosen):
+            m.d.comb += source.ready.eq(sink.ready)

@@ -1,6 +1,6 @@
 """From attentions that software asks for to a stream of waves."""
 
-from amaranth import Array, Module, Mux, Signal, Value
+from amaranth import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -24,6 +24,10 @@ REQUESTS = 4
 
 OPEN_MAX = REGISTER_SETS + 1
 """Attentions under way: one in each register set, and one whose outputs are being merged."""
+
+
+QUERIES = data.StructLayout({"set": 1, "ordered": 1})
+"""The queries of an attention: into which register set, and whether it came through ``order``."""
 
 
 class AttentionRequest(data.StructLayout):
@@ -135,7 +139,7 @@ class WaveSource(wiring.Component):
         Attentions whose waves come by themselves, and these waves, in order. They must be possible.
     entry : ``Out``, wave_row : ``In``
         Read port of the wave table: the entry one clock after its number.
-    queries : ``Out(stream.Signature(1))``
+    queries : ``Out(stream.Signature(QUERIES))``
         An attention begins; the register set of its queries.
     o : ``Out(stream.Signature(wave_layout(spec)))``
         Its waves.
@@ -143,6 +147,8 @@ class WaveSource(wiring.Component):
         What all attentions under way have in common.
     read_out, done : ``In(1)``
         For one clock: the outputs of the oldest attention have been read; its result has left.
+    ordered : ``Out(1)``
+        The oldest attention under way came through ``order``.
     busy : ``Out(1)``
         Attentions wait or are under way.
     """
@@ -161,6 +167,7 @@ class WaveSource(wiring.Component):
     scale: Signal
     read_out: Signal
     done: Signal
+    ordered: Signal
     busy: Signal
 
     def __init__(self, spec: SliceSpec) -> None:
@@ -170,10 +177,10 @@ class WaveSource(wiring.Component):
             "order": In(stream.Signature(AttentionRequest())),
             "paged": In(stream.Signature(wave_layout(spec))),
             "entry": Out(range(WAVES_MAX)), "wave_row": In(range(spec.geometry.rows)),
-            "queries": Out(stream.Signature(1)),
+            "queries": Out(stream.Signature(QUERIES)),
             "o": Out(stream.Signature(wave_layout(spec))),
             "shape": Out(AttentionShape(spec.pim)), "partial": Out(1), "scale": Out(FP32.width),
-            "read_out": In(1), "done": In(1), "busy": Out(1),
+            "read_out": In(1), "done": In(1), "ordered": Out(1), "busy": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -269,11 +276,14 @@ class WaveSource(wiring.Component):
             sets.eq((sets + admit - self.read_out)[:len(sets)]),
             opened.eq((opened + admit - self.done)[:len(opened)]),
         ]
-        m.submodules.begun = begun = SyncFIFO(width=1, depth=REGISTER_SETS)
+        m.submodules.begun = begun = SyncFIFO(width=QUERIES.size, depth=REGISTER_SETS)
+        m.submodules.kinds = kinds = SyncFIFO(width=1, depth=OPEN_MAX)
         m.d.comb += [
             self.o.p.set.eq(~next_set),             # it has changed when the waves leave
-            begun.w_data.eq(next_set), begun.w_en.eq(admit),
-            self.queries.payload.eq(begun.r_data), self.queries.valid.eq(begun.r_rdy),
+            begun.w_data.eq(Cat(next_set, request.paged)), begun.w_en.eq(admit),
+            kinds.w_data.eq(request.paged), kinds.w_en.eq(admit),
+            kinds.r_en.eq(self.done), self.ordered.eq(kinds.r_data),
+            self.queries.payload.as_value().eq(begun.r_data), self.queries.valid.eq(begun.r_rdy),
             begun.r_en.eq(self.queries.ready),
         ]
         same = ((request.last_chunk == self.shape.last_chunk)

@@ -1,4 +1,4 @@
-"""How the registers of DMA engine and translator reach these units."""
+"""How the registers of DMA engine, translator and descriptor engine reach these units."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from hdl.layouts import BEAT_WIDTH
 from model.spec.dma import SETTINGS
 from model.spec.secded import BEAT_CHECK_BITS
 from model.spec.translation import BLOCK_ID_WIDTHS, COUNTERS, TABLES_WIDTHS
-from model.spec.unit_registers import HIGH_NAMES, LOW_NAMES, SETUP
+from model.spec.unit_registers import HIGH_NAMES, LOW_NAMES, RING_SETUP, SETUP
 
 
 def connect_dma(m: Module, block: Any, engine: Any) -> None:
@@ -49,6 +49,36 @@ def connect_dma(m: Module, block: Any, engine: Any) -> None:
         m.d.comb += [shown[name].eq(status[name]) for name in (
             "busy", "stopped", "bad_doorbell", "lost_record", "head")]
     m.d.comb += engine.tail.eq(tail)
+
+
+def connect_descriptors(m: Module, block: Any, engine: Any) -> None:
+    """Connects the registers of :func:`model.spec.unit_registers.descriptors_map` to an engine.
+
+    Parameters
+    ----------
+    m : Module
+    block : RegisterBlock
+    engine : DescriptorEngine
+    """
+    rings = range(engine.engine.rings)
+    rung = [getattr(block, f"doorbell_{n}_rung") for n in rings]
+    tail: Value = block.doorbell_0.tail
+    for n in rings:
+        settings, status = getattr(engine, f"settings_{n}"), getattr(engine, f"status_{n}")
+        setup, shown = getattr(block, f"setup_{n}"), getattr(block, f"status_{n}")
+        if n:
+            tail = Mux(rung[n], getattr(block, f"doorbell_{n}").tail, tail)
+        m.d.comb += [
+            *(settings[name].eq(Value.cast(getattr(block, f"{name}_{n}")))
+              for name in ("ring", "records")),
+            *(settings[name].eq(setup[name]) for name in RING_SETUP),
+            *(shown[name].eq(status[name]) for name in ("busy", "bad_doorbell", "head")),
+        ]
+    m.d.comb += [
+        engine.doorbell.eq(Cat(rung)), engine.tail.eq(tail),
+        block.events_set.announced.eq(engine.announced), block.events_set.failed.eq(engine.erred),
+        block.events_set.lost_record.eq(engine.lost),
+    ]
 
 
 def connect_translator(m: Module, block: Any, translator: Any) -> None:

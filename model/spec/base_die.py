@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 
 from model.spec.address_map import AddressMap
+from model.spec.attention_descriptor import EngineSpec
 from model.spec.dma import DmaSpec
 from model.spec.errors import SpecError, require_int
 from model.spec.mx import QuantiserSpec
@@ -21,8 +22,10 @@ class BaseDieSpec:
         Of the translator of each pseudo-channel; what those channels are, and how many.
     dma : DmaSpec
         Of the engine of each pseudo-channel.
+    engine : EngineSpec
+        Of the attention descriptor engine of each pseudo-channel.
     quantiser : QuantiserSpec or None
-        In each engine; None: none, conversions are refused.
+        In each DMA engine; None: none, conversions are refused.
     axi_id_width : int
         Bits of an ID of the memory ports.
     watchdog_clocks : int
@@ -34,6 +37,7 @@ class BaseDieSpec:
 
     translator: TranslatorSpec = field(default_factory=TranslatorSpec)
     dma: DmaSpec = field(default_factory=DmaSpec)
+    engine: EngineSpec = field(default_factory=EngineSpec)
     quantiser: QuantiserSpec | None = field(default_factory=QuantiserSpec)
     axi_id_width: int = 4
     watchdog_clocks: int = 1 << 16
@@ -64,7 +68,7 @@ class BaseDieSpec:
     @property
     def space(self) -> RegisterSpace:
         """The registers."""
-        return base_die_space(self.channels, self.dma.channels)
+        return base_die_space(self.channels, self.dma.channels, self.engine.rings)
 
     def as_dict(self) -> dict[str, object]:
         """Plain data for provenance records."""

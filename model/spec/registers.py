@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from model.spec.attention_descriptor import EngineSpec
 from model.spec.dma import DmaSpec
 from model.spec.register_map import (
     BLOCK_WIDTH,
@@ -14,7 +15,7 @@ from model.spec.register_map import (
     flags,
 )
 from model.spec.slice import SliceSpec
-from model.spec.unit_registers import dma_map, translator_map
+from model.spec.unit_registers import descriptors_map, dma_map, translator_map
 
 ADDRESS_WIDTH = BLOCK_WIDTH
 """Bits of a byte address of a slice, which has one block."""
@@ -48,10 +49,11 @@ ERRORS = {
 """Bits of the error register."""
 
 INTERRUPTS = {
-    "attention": "an attention has ended",
+    "attention": "an attention that was started has ended, or was refused",
     "dma": "the DMA engine has completed what it was told to announce, or refused something",
     "translation": "a translation fault is in the queue",
     "reliability": "the error log has a record",
+    "descriptors": "an attention descriptor that counts has ended, or any has failed",
 }
 """Sources of the interrupt, in the order of their bits."""
 
@@ -218,16 +220,17 @@ DIE_BLOCKS = {"die": die_map}
 """Blocks that a base die has once, in front of those of its channels."""
 
 CHANNEL_BLOCKS = {"attention": attention_map, "reliability": reliability_map, "dma": dma_map,
-                  "translator": translator_map}
+                  "translator": translator_map, "descriptors": descriptors_map}
 """Blocks that every pseudo-channel has; a unit with registers adds its own here."""
 
 
-def base_die_space(channels: int, dma_channels: int = DmaSpec().channels) -> RegisterSpace:
+def base_die_space(channels: int, dma_channels: int = DmaSpec().channels,
+                   rings: int = EngineSpec().rings) -> RegisterSpace:
     """Everything that software sees of a base die; channel c's blocks are named ``unit_c``."""
     blocks = {name: make() for name, make in DIE_BLOCKS.items()}
     for channel in range(channels):
         own = {name: make() for name, make in CHANNEL_BLOCKS.items()} | {
-            "dma": dma_map(dma_channels)}
+            "dma": dma_map(dma_channels), "descriptors": descriptors_map(rings)}
         blocks |= {f"{name}_{channel}": block for name, block in own.items()}
     return space(blocks)
 

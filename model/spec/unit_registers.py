@@ -1,10 +1,19 @@
-"""The registers of the units of a pseudo-channel: DMA engine, translator."""
+"""The registers of the units of a pseudo-channel: DMA engine, translator, descriptor engine."""
 
+from model.spec.attention_descriptor import RING_SETTINGS, EngineSpec
 from model.spec.dma import INTERRUPT_SETTINGS, PLACE, SETTINGS, DmaSpec
-from model.spec.register_map import REGISTER_BYTES, Access, Field, RegisterMap, RegisterSpec
+from model.spec.register_map import (
+    REGISTER_BYTES,
+    Access,
+    Field,
+    RegisterMap,
+    RegisterSpec,
+    flags,
+)
 from model.spec.translation import BLOCK_ID_WIDTHS, COUNTERS, TABLES_WIDTHS
 
 DMA_CHANNEL_BASE, DMA_CHANNEL_BYTES = 0x100, 0x20
+RING_BASE, RING_BYTES = 0x100, 0x20
 BUFFER_FLIP_WORDS = 9
 """Registers of 32 bits for a beat of the buffer and its check bits."""
 
@@ -14,6 +23,9 @@ LOW_NAMES, HIGH_NAMES = ("block", "head_group", "layer"), ("sequence", "tenant")
 SETUP = ("ring_log2", "enable", "stop_on_error", "priority", "weight")
 SHARE = ("rate", "burst")
 """Settings of a DMA channel, by register, beside its two places."""
+
+RING_SETUP = ("ring_log2", "enable", "tenant")
+"""Settings of a ring of attention descriptors beside its two places."""
 
 MEANINGS = {
     "column": "column", "row": "row", "bank": "bank, SID included",
@@ -134,3 +146,37 @@ def translator_map() -> RegisterMap:
         *(RegisterSpec(name=name, offset=0x040 + REGISTER_BYTES * i, access=ro, meaning=meaning)
           for i, (name, meaning) in enumerate(COUNTERS.items())),
     ))
+
+
+def descriptors_map(rings: int = EngineSpec().rings) -> RegisterMap:
+    """The registers of an attention descriptor engine: its events, then 32 bytes for each ring."""
+    ro, rw = Access.RO, Access.RW
+    registers = [
+        RegisterSpec(name="events", offset=0x000, access=Access.W1C,
+                     meaning="what has happened since it was cleared", fields=flags({
+                         "announced": "a record is in memory that counts for the interrupt",
+                         "failed": "one of them is of a failure",
+                         "lost_record": "a completion record could not be written"})),
+    ]
+    for i in range(rings):
+        base = RING_BASE + RING_BYTES * i
+        registers += [
+            RegisterSpec(name=f"ring_{i}", offset=base, access=rw, fields=_fields(dict(PLACE)),
+                         meaning="where the descriptors lie"),
+            RegisterSpec(name=f"records_{i}", offset=base + 4, access=rw,
+                         fields=_fields(dict(PLACE)), meaning="where completion records go"),
+            RegisterSpec(name=f"setup_{i}", offset=base + 8, access=rw,
+                         fields=_fields({n: RING_SETTINGS[n] for n in RING_SETUP}),
+                         meaning="of the ring; `enable` alone may change while it is busy"),
+            RegisterSpec(name=f"doorbell_{i}", offset=base + 16, access=rw, doorbell=True,
+                         meaning="descriptors before this index are ready", fields=(
+                             Field(name="tail", low=0, width=16, meaning="index"),)),
+            RegisterSpec(name=f"status_{i}", offset=base + 20, access=ro, meaning="what it does",
+                         fields=(
+                Field(name="busy", low=0, width=1, meaning="descriptors are under way"),
+                Field(name="bad_doorbell", low=2, width=1,
+                      meaning="a doorbell asked for more than the ring holds"),
+                Field(name="head", low=16, width=16,
+                      meaning="descriptors before this index are done"))),
+        ]
+    return RegisterMap(registers=tuple(registers))

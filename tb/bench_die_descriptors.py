@@ -1,0 +1,219 @@
+"""cocotb tests of attention descriptors in hdl.base_die: rings, memory and results over its buses.
+
+The golden model carries out each descriptor on an image of the memory; then everything that it has
+changed is read through the memory port and compared: outputs, records, appended tokens.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cocotb
+import numpy as np
+
+from hdl.attention.descriptor_layouts import ELSEWHERE
+from model.golden.attention_descriptor import Golden, completion
+from model.golden.floats import DTYPES
+from model.golden.translator import BlockId, Residency, Tables
+from model.spec.attention import BLOCK_TOKENS, KvLayout, softmax_scale
+from model.spec.attention_descriptor import (
+    COMPLETION,
+    LIST_ENTRY,
+    Descriptor,
+    Result,
+    RingSettings,
+)
+from model.spec.dma import Place, pack
+from model.spec.geometry import BEAT_BYTES
+from model.spec.translation import Scope
+from tb.base_die_bench import Attention, DieBench
+from tb.bench import StreamMonitor, parameters
+from tb.slice_bench import Place as Spot
+from tb.slice_bench import Sequence as KvSequence
+from tb.translator_memory import flat, unpacked, word_place
+
+CHANNELS = int(parameters().get("channels", 1))
+EVERY = range(CHANNELS)
+HEAD_SIZE = 64
+RESIDENT, AWAY = Residency(pim=True), Residency(capacity=True)
+BLOCKS = ((1, 0), (0, 16), (1, 16))
+"""Bank and first row of each block of the sequence; those at row 16 are a wave of the wave table
+too."""
+
+ELSEWHERE_BLOCK, UNMAPPED_BLOCK = 5, 9
+
+
+class Channel:
+    """Memory, tables and rings of a channel, in hardware and golden model alike.
+
+    Lists, queries, tokens and outputs lie in the first capacity bank, one row each; rings, records
+    and tables in the last one.
+    """
+
+    def __init__(self, tb: DieBench, c: int) -> None:
+        self.tb, self.c, g = tb, c, tb.geometry
+        self.layout = KvLayout(head_size=HEAD_SIZE, columns=g.columns)
+        self.bank, self.home = g.capacity_bank_numbers[0], g.banks[-1]
+        self.rings = [RingSettings(
+            ring=Place(self.home, 16 + 2 * n), records=Place(self.home, 17 + 2 * n), ring_log2=2,
+            tenant=c + 1) for n in range(tb.spec.engine.rings)]
+        self.tables = Tables(
+            spec=tb.spec.translator, memory={}, directory_base=tb.at["directory"], sequences=1,
+            chunk_base=tb.at["chunks"], chunks=len(BLOCKS))
+        self.golden = Golden(
+            spec=tb.spec.channel, engine=tb.spec.engine, tables=self.tables, pseudo_channel=c,
+            words={(bank, row, column): 0 for bank in g.banks for row in range(g.rows)
+                   for column in range(g.columns)})
+        self.posted: list[list[Descriptor]] = [[] for _ in self.rings]
+        self.row = 0
+        self.asks: list[dict[str, int]] = []
+        names = flat(ELSEWHERE)
+        StreamMonitor(tb, f"elsewhere__{c}", lambda p: self.asks.append(unpacked(names, p)))
+        self.attention = Attention(tb, c)
+        self.draw = np.random.default_rng(tb.rng.getrandbits(32))
+
+    async def write(self, words: Mapping[Spot, int]) -> None:
+        """To memory and its image."""
+        self.golden.words.update(words)
+        await self.tb.write(self.c, words)
+
+    async def store(self, place: Place, content: bytes) -> None:
+        """Consecutive beats of a row."""
+        await self.write({
+            (place.bank, place.row, place.column + n): int.from_bytes(
+                content[BEAT_BYTES * n:BEAT_BYTES * (n + 1)].ljust(BEAT_BYTES, b"\0"), "little")
+            for n in range(-(-len(content) // BEAT_BYTES))})
+
+    def numbers(self, *shape: int) -> np.ndarray:
+        """Normal random numbers in the KV format."""
+        dtype = DTYPES[self.tb.spec.channel.pim.kv_format]
+        return self.draw.standard_normal(shape).astype(dtype)
+
+    async def furnish(self) -> None:
+        """Three blocks of a sequence, one that is elsewhere; tables and rings."""
+        tb, tables, tenant = self.tb, self.tables, self.c + 1
+        tables.memory |= {word: bytes(BEAT_BYTES) for base, count in (
+            (tb.at["directory"], 1), (tb.at["chunks"], len(BLOCKS)), (tb.at["entries"], 16))
+            for word in range(base, base + count)}
+        tables.put_sequence(0, tenant=tenant, layers=1, head_groups=1,
+                            segments=(tb.at["entries"],))
+        self.kv = []
+        for n, (bank, row) in enumerate(BLOCKS):
+            tables.put_chunk(n, tenant=tenant, channel=self.c, bank=bank, row=row,
+                             rows=self.layout.rows)
+            tables.put_block(BlockId(tenant=tenant, sequence=0, block=n), RESIDENT, pim=(n, 0),
+                             writable=True)
+            k, v = self.numbers(BLOCK_TOKENS, HEAD_SIZE), self.numbers(BLOCK_TOKENS, HEAD_SIZE)
+            self.kv.append((k, v))
+            await self.attention.store_block(bank, row, k, v)
+        tables.put_block(BlockId(tenant=tenant, sequence=0, block=ELSEWHERE_BLOCK), AWAY,
+                         capacity=(0, 0))
+        await self.write(self.attention.image)
+        await self.write({word_place(tb.spec.translator, address): int.from_bytes(word, "little")
+                          for address, word in tables.memory.items()})
+        for name, value in (("directory_base", tables.directory_base), ("sequences", 1),
+                            ("chunk_base", tables.chunk_base), ("chunks", len(BLOCKS))):
+            await tb.register(f"translator_{self.c}.{name}").write(value)
+        await tb.register(f"translator_{self.c}.invalidate").set(scope=Scope.ALL)
+        for n, ring in enumerate(self.rings):
+            unit = f"descriptors_{self.c}"
+            await tb.register(f"{unit}.ring_{n}").write(ring.ring.pack())
+            await tb.register(f"{unit}.records_{n}").write(ring.records.pack())
+            await tb.register(f"{unit}.setup_{n}").set(
+                ring_log2=ring.ring_log2, enable=1, tenant=ring.tenant)
+
+    async def post(self, ring: int, blocks: Sequence[int], *, heads: int = 1, tokens: int = 16,
+                   **options: Any) -> None:
+        """Writes list, queries, token and descriptor."""
+        places = {}
+        for name, content in (
+                ("list", b"".join(pack(LIST_ENTRY, {"block": block, "sequence": 0}).to_bytes(
+                    4, "little") for block in blocks)),
+                ("query", self.numbers(heads, HEAD_SIZE).tobytes()),
+                ("token", self.numbers(2, HEAD_SIZE).tobytes()), ("output", b"")):
+            places[name] = Place(self.bank, self.row)
+            self.row += 1 if content else 3         # a partial output is longer than a row
+            await self.store(places[name], content)
+        index = len(self.posted[ring])
+        descriptor = Descriptor(**{
+            "tenant": self.c + 1, "heads": heads, "head_size": HEAD_SIZE, "blocks": len(blocks),
+            "context": (len(blocks) - 1) * BLOCK_TOKENS + tokens,
+            "scale": int(np.float32(softmax_scale(HEAD_SIZE)).view(np.uint32)),
+            "cookie": 256 * self.c + 16 * ring + index, **places, **options})
+        await self.store(Place(self.home, self.rings[ring].ring.row, 2 * index),
+                         descriptor.pack().to_bytes(2 * BEAT_BYTES, "little"))
+        self.posted[ring].append(descriptor)
+
+    async def doorbells(self) -> None:
+        """Lets the engine have what was posted."""
+        for n, posted in enumerate(self.posted):
+            if posted:
+                await self.tb.register(f"descriptors_{self.c}.doorbell_{n}").set(tail=len(posted))
+
+    async def finish(self) -> list[Result]:
+        """Waits for the records, and compares all that the descriptors have left in memory."""
+        tb, results, asked = self.tb, [], []
+        for n, posted in enumerate(self.posted):
+            status = tb.register(f"descriptors_{self.c}.status_{n}")
+            while (await status.fields())["busy"]:
+                pass
+            tb.check(await status.fields(), {"busy": 0, "bad_doorbell": 0, "head": len(posted)},
+                     "status")
+            for index, d in enumerate(posted):
+                outcome = self.golden.carry_out(d, self.rings[n].tenant)
+                results.append(outcome.result)
+                asked += [(d.cookie, entry) for entry in outcome.elsewhere]
+                record = pack(COMPLETION, completion(
+                    vars(d), index, self.rings[n].ring_log2, outcome, self.golden.entries(d)))
+                got, = await tb.read(self.c, (self.home, self.rings[n].records.row, index), 1)
+                tb.check(got, record, f"record {index} of ring {n}")
+        tb.check([(ask["cookie"], ask["entry"]) for ask in self.asks], asked, "asked of others")
+        for bank, rows in ((self.bank, self.row), (1, 2 * self.layout.rows)):
+            for row in range(rows):
+                words = await tb.read(self.c, (bank, row, 0), tb.geometry.columns)
+                tb.check(words, [self.golden.words[bank, row, column]
+                                 for column in range(tb.geometry.columns)], f"row {row}")
+        return results
+
+
+@cocotb.test(timeout_time=400, timeout_unit="us")
+async def descriptors_become_outputs_bit_for_bit(dut: Any) -> None:
+    """An output, two refusals, a part with an appended token, a part of it elsewhere; and in
+    between an attention that registers start, whose queries and results have streams of their own.
+    """
+    async with DieBench(dut, CHANNELS) as tb:
+        channels = [Channel(tb, c) for c in EVERY]
+        for channel in channels:
+            await channel.furnish()
+            await channel.post(0, [0, 1, 2], heads=2, tokens=5)
+            await channel.post(0, [0, UNMAPPED_BLOCK], heads=2, tokens=1)
+            await channel.post(0, [1, 2], tokens=10, partial=True, append=True)
+            await channel.post(1, [0], head_size=48)
+            await channel.post(1, [ELSEWHERE_BLOCK, 0], tokens=16, partial=True, resident=False)
+        await tb.register("die.interrupt_enable").set(descriptors=1)
+        for channel in channels:
+            await channel.doorbells()
+        for channel in channels:
+            unit, wave = channel.attention, channel.kv[1:]
+            sequence = KvSequence(q=channel.numbers(2, HEAD_SIZE), rows=(16,),
+                                  k=np.concatenate([k for k, _ in wave]),
+                                  v=np.concatenate([v for _, v in wave]))
+            await unit.set_waves(sequence)
+            await unit.start_attention(sequence, 25)        # ends before the appended token
+            await unit.collect(sequence, 25)
+        for channel in channels:
+            tb.check((await tb.interrupted()).get("descriptors"), 1, "interrupt")
+            results = await channel.finish()
+            tb.check([r for r in results if r is not Result.DONE],
+                     [Result.TRANSLATION_FAULT, Result.BAD_HEAD_SIZE], "failures")
+            events = tb.register(f"descriptors_{channel.c}.events")
+            tb.check(await events.fields(), {"announced": 1, "failed": 1, "lost_record": 0},
+                     "events")
+            await events.set(announced=1, failed=1)
+            tb.check(await events.read(), 0, "events that were cleared")
+            error = await tb.register(f"attention_{channel.c}.error").fields()
+            tb.check([name for name, bit in error.items() if bit], [], "errors")
+        status = await tb.register("die.interrupt_status").fields()
+        tb.check({name for name, bit in status.items() if bit},
+                 {"attention", "descriptors", "translation"}, "what has happened")
+        await tb.register("die.interrupt_status").set(attention=1, descriptors=1, translation=1)
+        tb.check(int(dut.irq.value), 0, "interrupt after it was acknowledged")
