@@ -14,7 +14,7 @@ from hdl.host.axi_lite import AccessSignature
 from hdl.host.register_block import RegisterBlock
 from hdl.host.unit_registers import connect_dma, connect_translator
 from hdl.layouts import AttentionShape, CommandSignature, PimPortSignature, PortSignature
-from hdl.pim.pim_bank import PimBank
+from hdl.pim.pim_unit import pim_unit
 from hdl.reliability.port_watch import PortWatch, watch_port
 from hdl.reliability.reliability import KIND, Reliability
 from hdl.translator.layouts import TranslatorPort
@@ -80,7 +80,7 @@ class MemoryController(wiring.Component):
     erred: Signal
     device_error: Signal
 
-    def __init__(self, spec: BaseDieSpec, pim_unit: PimUnit = PimBank) -> None:
+    def __init__(self, spec: BaseDieSpec, pim_unit: PimUnit = pim_unit) -> None:
         self.spec, self.pim_unit = spec, pim_unit
         channel = spec.channel
         super().__init__({

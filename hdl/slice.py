@@ -13,7 +13,7 @@ from hdl.host.axi_lite import AxiLiteSignature
 from hdl.host.counters import EVENTS, Counters
 from hdl.host.registers import Registers
 from hdl.layouts import BEAT_WIDTH, CommandSignature, PortSignature, result_layout
-from hdl.pim.pim_bank import PimBank
+from hdl.pim.pim_unit import pim_unit
 from model.spec.registers import ADDRESS_WIDTH
 from model.spec.slice import SliceSpec
 
@@ -68,7 +68,7 @@ class Slice(wiring.Component):
         spec = self.spec
         m.submodules.registers = registers = Registers(spec)
         m.submodules.counters = counters = Counters()
-        m.submodules.channel = channel = Channel(spec, pim_unit=PimBank)
+        m.submodules.channel = channel = Channel(spec, pim_unit=pim_unit)
         m.submodules.dma = dma = Dma(spec)
         sequencer, softmax = attention_units(m, spec, channel, registers, flipped(self.result))
 

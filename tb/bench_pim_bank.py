@@ -27,12 +27,13 @@ def spec() -> PimSpec:
     given = parameters()
     return PimSpec(kv_format=KV_FORMATS[given["kv_format"]],
                    head_size_max=given["head_size_max"], group_max=given["group_max"],
+                   lanes=given.get("lanes", PimSpec.LANES),
                    quantised=tuple(map(element_format, given.get("quantised", ()))))
 
 
 def shapes(pim: PimSpec) -> list[tuple[int, ...]]:
     """(head size, group) of every attention that a test should try."""
-    sizes = [size for size in (32, 64, 80, 96, 128) if size <= pim.head_size_max]
+    sizes = [size for size in (32, 64, 80, 96, 128, 256) if size <= pim.head_size_max]
     groups = parameters().get("groups", list(range(1, pim.group_max + 1)))
     return list(itertools.product(sizes, groups))
 
@@ -322,7 +323,7 @@ async def hazards_are_reported(dut):
         for mode, register, want in (
                 (dot, Register.QUERY, 1), (dot, Register.WEIGHT, 0), (dot, Register.RESCALE, 0),
                 (axpy, Register.QUERY, 0), (axpy, Register.WEIGHT, 1), (axpy, Register.RESCALE, 1)):
-            for late in range(pim.group_max):
+            for late in range(pim.heads_per_unit):
                 await columns(mode, spacing=1 + late)
                 await unit.write(register, 0, 0)
                 await provoked(want, f"{register.name} written {late + 1} clocks after a column "

@@ -21,6 +21,7 @@ from hdl.host.register_block import RegisterBlock
 from hdl.host.registers import RegisterBus
 from hdl.layouts import BEAT_WIDTH
 from hdl.pim.pim_bank import PimBank
+from hdl.pim.pim_unit import WidePimUnit
 from hdl.quantiser.quantiser import Quantiser
 from hdl.reliability.protection import Protection
 from hdl.reliability.reliability import Reliability
@@ -72,6 +73,7 @@ DESIGNS: Mapping[str, Callable[[], wiring.Component]] = {
     "slice": lambda: Slice(SMALL),
     "base_die": lambda: BaseDie(base_die_spec(2)),
     "pim_bank": lambda: PimBank(QUANTISED.pim),
+    "wide_pim_unit": lambda: WidePimUnit(replace(QUANTISED.pim, lanes=32)),
     "pass_issuer": lambda: PassIssuer(QUANTISED),
     "wave_source": lambda: WaveSource(QUANTISED),
     "product": lambda: Product(FP16),

@@ -128,7 +128,8 @@ class PassIssuer(wiring.Component):
             half_columns.eq(Array(BLOCK_TOKENS * n for n in chunks)[last_chunk]),
             half_rows.eq(Array(KvLayout.rows_for(BLOCK_TOKENS * n, columns)
                                for n in chunks)[last_chunk])]
-        passes: Value = self.shape.last_head + 1                # of a column
+        # Of a column: a unit's heads, one after the other.
+        passes: Value = self.shape.last_head[pim.units - 1:] + 1
         if pim.quantised:       # two elements in the place of one; heads fill whole rows
             passes = Mux(quantised, passes << 1, passes)
             with m.If(quantised):

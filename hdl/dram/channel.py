@@ -23,7 +23,7 @@ from hdl.layouts import (
     PimPortSignature,
     PortSignature,
 )
-from hdl.pim.pim_bank import PimBank
+from hdl.pim.pim_unit import pim_unit
 from hdl.reliability.layouts import UpkeepSignature
 from model.spec.errors import SpecError
 from model.spec.slice import SliceSpec
@@ -104,7 +104,7 @@ class Channel(wiring.Component):
     error: Any
 
     def __init__(self, spec: SliceSpec, *, requesters: tuple[str, ...] = ("gpu", "dma"),
-                 pim_unit: PimUnit = PimBank, bank_unit: BankUnit = DramBank) -> None:
+                 pim_unit: PimUnit = pim_unit, bank_unit: BankUnit = DramBank) -> None:
         self.spec, self.requesters = spec, tuple(requesters)
         self.pim_unit, self.bank_unit = pim_unit, bank_unit
         refresh_step(spec)          # refuse now what the parts would refuse later

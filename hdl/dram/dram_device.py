@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.dram.dram_bank import DramBank
 from hdl.layouts import BEAT_WIDTH, AttentionShape, CommandSignature, column_command_layout
-from hdl.pim.pim_bank import PimBank
+from hdl.pim.pim_unit import pim_unit
 from hdl.reliability.layouts import STORED_WIDTH
 from hdl.shared import Shared
 from model.spec.attention import ROW_LATCHES, PimSpec, Register
@@ -85,7 +85,7 @@ class DramDevice(wiring.Component):
     register_valid: Signal
     error: Signal
 
-    def __init__(self, spec: SliceSpec, *, pim_unit: PimUnit = PimBank,
+    def __init__(self, spec: SliceSpec, *, pim_unit: PimUnit = pim_unit,
                  bank_unit: BankUnit = DramBank) -> None:
         self.spec, self.pim_unit, self.bank_unit = spec, pim_unit, bank_unit
         check_latencies(spec)

@@ -34,46 +34,50 @@ class Attention:
 
 
 @dataclass(frozen=True)
-class WideBlock:
-    """K or V of a block as it is attended to: ``[token, element]`` in the KV format."""
+class WideKv:
+    """K or V as they are attended to: ``[block, token, element]`` in the KV format."""
 
     values: NDArray[Any]
 
-    def scores(self, query: NDArray[Any]) -> NDArray[np.float32]:
-        """Scores of the block as keys."""
-        return scores(query, self.values)
+    def scores(self, query: NDArray[Any], blocks: Sequence[int]) -> NDArray[np.float32]:
+        """Scores ``[head, block, token]`` of some blocks as keys."""
+        keys = self.values[list(blocks)]
+        return scores(query, keys.reshape(-1, keys.shape[-1])).reshape(
+            len(query), len(blocks), -1)
 
-    def accumulate(self, o: ArrayLike, shift: ArrayLike, p: ArrayLike) -> NDArray[np.float32]:
-        """Outputs after the block as values."""
-        return accumulate(o, shift, p, self.values)
+    def accumulate(self, o: ArrayLike, shift: ArrayLike, p: ArrayLike,
+                   blocks: Sequence[int]) -> NDArray[np.float32]:
+        """Outputs of several banks after a block each as values."""
+        return accumulate(o, shift, p, self.values[list(blocks)])
 
 
 @dataclass(frozen=True)
-class StoredBlock:
-    """K or V of a block in a quantised format: codes and scales, each ``[token, ...]``."""
+class StoredKv:
+    """K or V in a quantised format: codes and scales, each ``[..., token, ...]``."""
 
     fmt: ElementFormat
     codes: NDArray[np.int64]
     scales: NDArray[np.int64]
 
-    def scores(self, query: NDArray[Any]) -> NDArray[np.float32]:
-        """Scores of the block as keys."""
-        return quantised_scores(query, self.codes, self.scales, self.fmt)
+    def scores(self, query: NDArray[Any], blocks: Sequence[int]) -> NDArray[np.float32]:
+        """Scores ``[head, block, token]`` of some blocks as keys."""
+        codes, scales = self.codes[list(blocks)], self.scales[list(blocks)]
+        return quantised_scores(
+            query, codes.reshape(-1, codes.shape[-1]), scales.reshape(-1, scales.shape[-1]),
+            self.fmt).reshape(len(query), len(blocks), -1)
 
-    def accumulate(self, o: ArrayLike, shift: ArrayLike, p: ArrayLike) -> NDArray[np.float32]:
-        """Outputs after the block as values."""
-        return quantised_accumulate(o, shift, p, self.codes, self.scales, self.fmt)
+    def accumulate(self, o: ArrayLike, shift: ArrayLike, p: ArrayLike,
+                   blocks: Sequence[int]) -> NDArray[np.float32]:
+        """Outputs of several banks after a block each as values."""
+        return quantised_accumulate(o, shift, p, self.codes[list(blocks)],
+                                    self.scales[list(blocks)], self.fmt)
 
 
-def stored_block(values: NDArray[Any], fmt: ElementFormat) -> StoredBlock:
-    """``values[token, element]`` as the quantiser stores them."""
-    tokens, size = values.shape
+def stored_block(values: NDArray[Any], fmt: ElementFormat) -> StoredKv:
+    """``values[..., token, element]`` as the quantiser stores them."""
     made = quantise(values.reshape(-1, BLOCK_ELEMENTS), fmt)
-    return StoredBlock(fmt, made.codes.reshape(tokens, size), made.scales.reshape(tokens, -1))
-
-
-def _blocks(values: NDArray[Any], stored: ElementFormat | None) -> list[WideBlock | StoredBlock]:
-    return [stored_block(block, stored) if stored else WideBlock(block) for block in values]
+    return StoredKv(fmt, made.codes.reshape(values.shape),
+                    made.scales.reshape(*values.shape[:-1], -1))
 
 
 def attend(q: ArrayLike, k: ArrayLike, v: ArrayLike, *, pim_banks: int, scale: float,
@@ -122,22 +126,21 @@ def wave_parts(q: ArrayLike, k: ArrayLike, v: ArrayLike, *, waves: Sequence[Mapp
     heads, size = query.shape
     blocks = -(-len(keys) // BLOCK_TOKENS)
     padding = ((0, blocks * BLOCK_TOKENS - len(keys)), (0, 0))
-    k_blocks, v_blocks = (_blocks(np.pad(x, padding).reshape(blocks, BLOCK_TOKENS, size), stored)
-                          for x in (keys, values))
+    padded = [np.pad(x, padding).reshape(blocks, BLOCK_TOKENS, size) for x in (keys, values)]
+    k_blocks, v_blocks = (stored_block(x, stored) if stored else WideKv(x) for x in padded)
 
     softmax = OnlineSoftmax(heads, np.float32(scale), spec)
-    outputs = {bank: np.zeros((heads, size), np.float32)
-               for bank in sorted({bank for wave in waves for bank in wave})}
-    idle = np.zeros((heads, BLOCK_TOKENS), dtype)
+    every = sorted({bank for wave in waves for bank in wave})
+    outputs = np.zeros((len(every), heads, size), np.float32)
     for wave in waves:
         banks = sorted(wave)
         done = softmax.wave(
-            np.stack([k_blocks[wave[bank]].scores(query) for bank in banks], axis=1),
+            k_blocks.scores(query, [wave[bank] for bank in banks]),
             [min(BLOCK_TOKENS, len(keys) - BLOCK_TOKENS * wave[bank]) for bank in banks])
-        for bank, output in outputs.items():
-            # A bank without a block takes part with weights 0.
-            p = done.weights[:, banks.index(bank)] if bank in wave else idle
-            outputs[bank] = v_blocks[wave.get(bank, 0)].accumulate(output, done.rescale, p)
-    first = min(outputs)
-    return [[Part(int(softmax.m[head]), softmax.l[head] if bank == first else np.float32(0),
-                  output[head]) for bank, output in outputs.items()] for head in range(heads)]
+        # A bank without a block takes part with weights 0.
+        weights = np.zeros((len(every), heads, BLOCK_TOKENS), dtype)
+        weights[[every.index(bank) for bank in banks]] = np.moveaxis(done.weights, 1, 0)
+        outputs = v_blocks.accumulate(outputs, done.rescale, weights,
+                                      [wave.get(bank, 0) for bank in every])
+    return [[Part(int(softmax.m[head]), softmax.l[head] if n == 0 else np.float32(0), output[head])
+             for n, output in enumerate(outputs)] for head in range(heads)]

@@ -98,38 +98,38 @@ def quantised_accumulate(o: ArrayLike, shift: ArrayLike, p: ArrayLike, codes: Ar
     o, shift, p
         As of :func:`accumulate`; the weights in bfloat16.
     codes, scales, fmt
-        Values, as the keys of :func:`quantised_scores`.
+        Values, as the keys of :func:`quantised_scores`; several blocks as in :func:`accumulate`.
     """
-    weights = np.asarray(p)
+    weights, every = np.asarray(p), np.asarray(scales)
     elements = decode(codes, fmt).astype(weights.dtype)
     outputs = rescale(o, np.asarray(shift)[:, None])
-    for token, each in enumerate(np.asarray(scales)):
-        weight = weights[:, token, None]
-        factor = np.repeat(scaled(weight, each), BLOCK_ELEMENTS, axis=1)
+    for token in range(every.shape[-2]):
+        weight = weights[..., token, None]
+        factor = np.repeat(scaled(weight, every[..., None, token, :]), BLOCK_ELEMENTS, axis=-1)
         addend = np.where((weight == 0) | (factor == 0), np.float32(0),
-                          product(factor, elements[token]))
+                          product(factor, elements[..., None, token, :]))
         outputs = add(outputs, addend)
     return outputs
 
 
 def accumulate(o: ArrayLike, shift: ArrayLike, p: ArrayLike, v: ArrayLike) -> NDArray[np.float32]:
-    """Outputs after a block.
+    """Outputs after a block, or after one block each in several banks.
 
     Parameters
     ----------
-    o : array_like, (heads, head size)
-        Outputs before it, FP32.
+    o : array_like, (..., heads, head size)
+        Outputs before it, FP32; of several banks if there is an axis in front.
     shift : array_like, (heads,)
         Rescale distance or ``RESCALE_CLEAR``.
-    p : array_like, (heads, tokens)
+    p : array_like, (..., heads, tokens)
         Weights in the KV format; a zero takes its token out, whatever its value holds.
-    v : array_like, (tokens, head size)
+    v : array_like, (..., tokens, head size)
         Values in the KV format.
     """
     weights, values = np.asarray(p), np.asarray(v)
     outputs = rescale(o, np.asarray(shift)[:, None])
-    for token in range(values.shape[0]):
-        weight = weights[:, token, None]
-        addend = np.where(weight == 0, np.float32(0), product(weight, values[token]))
+    for token in range(values.shape[-2]):
+        weight = weights[..., token, None]
+        addend = np.where(weight == 0, np.float32(0), product(weight, values[..., None, token, :]))
         outputs = add(outputs, addend)
     return outputs

@@ -70,6 +70,8 @@ class PimSpec:
         Fraction bits to which the base-2 exponent of a weight is rounded.
     quantised : tuple of ElementFormat
         Formats of 8 bits that are multiplied in place, besides ``kv_format``, then bfloat16.
+    lanes : int
+        Multipliers and adders of a bank, 16 or 32; 32 work on two query heads at a time.
     """
 
     kv_format: FloatFormat = BF16
@@ -78,6 +80,7 @@ class PimSpec:
     group_max: int = 8
     exponent_fraction_bits: int = 10
     quantised: tuple[ElementFormat, ...] = ()
+    lanes: int = BEAT_BYTES * 8 // BF16.width
 
     LANES = BEAT_BYTES * 8 // BF16.width        # 16: one column of 16-bit elements a pass
     ADDER_LATENCY = 2
@@ -94,11 +97,25 @@ class PimSpec:
                             f"{SLICE_SIZE_MIN} or {HEAD_SIZE_MIN}")
         require_int("group_max", self.group_max, 1, 16)
         require_int("exponent_fraction_bits", self.exponent_fraction_bits, 8, 14)
+        if self.lanes not in (self.LANES, 2 * self.LANES):
+            raise SpecError("lanes", self.lanes, f"{self.LANES} or {2 * self.LANES}")
+        if self.lanes > self.LANES and self.group_max < 2:
+            raise SpecError("lanes", self.lanes, f"{self.LANES} for a single query head")
         names = [fmt.name for fmt in self.quantised]
         if not set(self.quantised) <= {MXINT8, MXFP8_E4M3} or len(set(names)) < len(names):
             raise SpecError("quantised", names, "different ones of mxint8, mxfp8_e4m3")
         if self.quantised and self.kv_format is not BF16:
             raise SpecError("quantised", names, f"none with KV format {self.kv_format.name}")
+
+    @property
+    def units(self) -> int:
+        """Units of 16 lanes in a bank; the query heads are shared out among them."""
+        return self.lanes // self.LANES
+
+    @property
+    def heads_per_unit(self) -> int:
+        """Most query heads that one of them passes over."""
+        return -(-self.group_max // self.units)
 
     @property
     def chunks_max(self) -> int:
@@ -114,16 +131,17 @@ class PimSpec:
     def drain_clocks(self) -> int:
         """Clocks from the data of a block's last column to its results being readable.
 
-        The passes of ``group_max`` heads, and as many again and an adder more if there are
+        The passes of a unit's heads, and as many again and an adder more if there are
         quantised columns; operand and product registers, four levels of the adder tree, the
         accumulator and the result register.
         """
-        more = self.group_max + self.ADDER_LATENCY if self.quantised else 0
-        return self.group_max + more + 1 + self.MULTIPLIER_LATENCY + 5 * self.ADDER_LATENCY + 1
+        heads = self.heads_per_unit
+        more = heads + self.ADDER_LATENCY if self.quantised else 0
+        return heads + more + 1 + self.MULTIPLIER_LATENCY + 5 * self.ADDER_LATENCY + 1
 
     def column_spacing(self, group: int, all_bank_spacing: int, *, passes: int = 1) -> int:
         """Clocks between two all-bank columns: the DRAM's spacing or ``passes`` for each head."""
-        return max(all_bank_spacing, passes * group)
+        return max(all_bank_spacing, passes * -(-group // self.units))
 
 
 def softmax_scale(head_size: int) -> float:

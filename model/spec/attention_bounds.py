@@ -38,11 +38,11 @@ def wave_clocks(spec: SliceSpec, *, head_size: int, group: int, quantised: bool 
     columns, timing = spec.geometry.columns, spec.timing
     if quantised:
         stored = QuantisedKvLayout(head_size=head_size, columns=columns)
-        spacing = column_clocks(timing, group, elements=BEAT_BYTES)
+        spacing = column_clocks(timing, group, elements=BEAT_BYTES, lanes=spec.pim.lanes)
         return (2 * stored.half_rows * row_clocks(timing, columns, spacing)
                 + row_clocks(timing, stored.scale_columns, timing.clocks(timing.nCCDAB)))
     layout = KvLayout(head_size=head_size, columns=columns)
-    spacing = column_clocks(timing, group)
+    spacing = column_clocks(timing, group, lanes=spec.pim.lanes)
     return 2 * sum(row_clocks(spec.timing, layout.row_columns(row), spacing)
                    for row in range(layout.half_rows))
 

@@ -14,7 +14,8 @@ from model.spec.timing import HBM3_5200, timing_preset
 def slice_spec(preset: str = "hbm4_8000", *, pim_banks: int = 16, capacity_banks: int = 2,
                rows: int = 32, row_bytes: int = 1024, group_max: int = 8,
                head_size_max: int = 128, head_size_min: int = 64, format: str = "bf16",
-               quantised: Sequence[str] = (), window: int = 32) -> SliceSpec:
+               quantised: Sequence[str] = (), lanes: int = 16,
+               window: int = 32) -> SliceSpec:
     """A slice from a timing preset and a few sizes.
 
     Parameters
@@ -29,6 +30,8 @@ def slice_spec(preset: str = "hbm4_8000", *, pim_banks: int = 16, capacity_banks
         Name of the KV format.
     quantised : sequence of str
         Names of formats that the PIM units multiply in place.
+    lanes : int
+        As in :class:`~model.spec.attention.PimSpec`.
     window : int
         Requests of each kind that a port's window holds; fewer make a smaller simulator.
 
@@ -46,5 +49,5 @@ def slice_spec(preset: str = "hbm4_8000", *, pim_banks: int = 16, capacity_banks
             pim_banks=pim_banks, capacity_banks=capacity_banks, rows=rows, row_bytes=row_bytes,
             bank_groups=4 if timing is HBM3_5200 else 2),
         pim=PimSpec(kv_format=kv_format(format), head_size_max=head_size_max,
-                    head_size_min=head_size_min, group_max=group_max,
+                    head_size_min=head_size_min, group_max=group_max, lanes=lanes,
                     quantised=tuple(map(element_format, quantised))))

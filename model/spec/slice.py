@@ -1,6 +1,6 @@
 """Everything that one simulated pseudo-channel is built from."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from model.spec.attention import PimSpec
 from model.spec.errors import SpecError
@@ -36,9 +36,10 @@ class SliceSpec:
         row_change = sum(self.timing.clocks(n) for n in (
             self.timing.nRTP, self.timing.nRP, self.timing.nRCDRD))
         if self.pim.drain_clocks > row_change:
+            longest = max(group for group in range(1, self.pim.group_max) if replace(
+                self.pim, group_max=group, lanes=self.pim.LANES).drain_clocks <= row_change)
             raise SpecError("group_max", self.pim.group_max,
-                            f"at most {self.pim.group_max - self.pim.drain_clocks + row_change} "
-                            f"with timing {self.timing.name}")
+                            f"at most {longest * self.pim.units} with timing {self.timing.name}")
 
     @property
     def mac_spacing(self) -> int:

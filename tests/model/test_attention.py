@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from model.golden.attention import attend, bank_parts, wave_parts
-from model.golden.floats import DTYPES
+from model.golden.float64_attention import KINDS, exact_attention, inputs, relative_error
 from model.golden.merge import finalize, merge
-from model.spec.attention import PimSpec
+from model.spec.attention import PimSpec, softmax_scale
 from model.spec.errors import SpecError
 from model.spec.formats import BF16, FP16
 
@@ -17,84 +17,66 @@ BOUND = 2.0 ** -8
 as much is the worst that a few unlucky tokens can do; the errors of many average out."""
 
 
-def scale_of(size):
-    return float(np.log2(np.e) / np.sqrt(size))
-
-
-def exact_attention(q, k, v):
-    """Attention in float64, for inputs that are KV numbers already."""
-    q, k, v = (x.astype(np.float64) for x in (q, k, v))
-    s = q @ k.T / np.sqrt(q.shape[1])
-    p = np.exp(s - s.max(axis=1, keepdims=True))
-    return p @ v / p.sum(axis=1, keepdims=True)
-
-
-def relative_error(got, want):
-    difference = np.linalg.norm(got.astype(np.float64) - want, axis=1)
-    return (difference / np.linalg.norm(want, axis=1)).max()
-
-
-def case(kind, *, heads=2, size=128, tokens=100, fmt=BF16, seed=1):
-    rng = np.random.default_rng([seed, size, tokens])
-    q, k, v = (rng.normal(0, 1, (n, size)) for n in (heads, tokens, tokens))
-    if kind == "heavy-tailed":
-        q, k, v = (rng.standard_t(3, x.shape) for x in (q, k, v))
-    elif kind == "one-hot":          # one score more than 80 above all others
-        k[tokens // 2] = q[0] * (100 * np.sqrt(size) / (q[0] @ q[0]))
-        q[:] = q[0]
-    elif kind == "constant":
-        q[:], k[:], v[:] = 0.5, -0.25, 3.140625
-    return tuple(x.astype(DTYPES[fmt]) for x in (q, k, v))
-
-
-@pytest.mark.parametrize("kind", ["normal", "heavy-tailed", "one-hot", "constant"])
-@pytest.mark.parametrize("size", [64, 128, 256])
-@pytest.mark.parametrize("tokens", [1, 2, 15, 16, 17, 100, 257, 513])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [64, 80, 96, 128, 256])
+@pytest.mark.parametrize("tokens", [1, 2, 15, 16, 17, 100, 257, 513, 2048])
 def test_attention_is_within_the_bound_of_float64(kind, size, tokens):
-    q, k, v = case(kind, size=size, tokens=tokens)
+    q, k, v = inputs(kind, size=size, tokens=tokens)
     spec = PimSpec(head_size_max=256)
-    got = attend(q, k, v, pim_banks=16, scale=scale_of(size), spec=spec)
+    got = attend(q, k, v, pim_banks=16, scale=softmax_scale(size), spec=spec)
     assert relative_error(got.output, exact_attention(q, k, v)) <= BOUND
 
 
-@pytest.mark.parametrize("kind", ["normal", "heavy-tailed", "one-hot"])
-def test_attention_over_4096_tokens_is_within_the_bound(kind):
-    q, k, v = case(kind, size=128, tokens=4096)
-    got = attend(q, k, v, pim_banks=16, scale=scale_of(128), spec=PimSpec())
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("tokens", [4096, 32768])
+def test_attention_over_long_contexts_is_within_the_bound(kind, tokens):
+    q, k, v = inputs(kind, size=128, tokens=tokens)
+    got = attend(q, k, v, pim_banks=16, scale=softmax_scale(128), spec=PimSpec())
     assert relative_error(got.output, exact_attention(q, k, v)) <= BOUND
+
+
+@pytest.mark.parametrize("tokens", [17, 300])
+def test_pytorch_agrees_that_it_is_within_the_bound(tokens):
+    torch = pytest.importorskip("torch")
+    q, k, v = inputs("normal", tokens=tokens)
+    want = torch.nn.functional.scaled_dot_product_attention(
+        *(torch.from_numpy(x.astype(np.float64))[None] for x in (q, k, v)))[0].numpy()
+    assert np.allclose(want, exact_attention(q, k, v), rtol=1e-12, atol=1e-14)
+    got = attend(q, k, v, pim_banks=16, scale=softmax_scale(128), spec=PimSpec())
+    assert relative_error(got.output, want) <= BOUND
 
 
 @pytest.mark.parametrize("kind", ["normal", "heavy-tailed"])
 def test_short_contexts_stay_within_twice_the_bound_and_nearly_always_within_it(kind):
     errors = np.array([relative_error(
-        attend(q, k, v, pim_banks=16, scale=scale_of(64), spec=PimSpec()).output,
+        attend(q, k, v, pim_banks=16, scale=softmax_scale(64), spec=PimSpec()).output,
         exact_attention(q, k, v))
         for seed in range(60) for tokens in (2, 9, 33, 64)
-        for q, k, v in [case(kind, size=64, tokens=tokens, seed=seed)]])
+        for q, k, v in [inputs(kind, size=64, tokens=tokens, seed=seed)]])
     assert errors.max() <= 2 * BOUND
     assert (errors <= BOUND).mean() > 0.95
 
 
 @pytest.mark.parametrize("tokens", [1, 100, 300])
 def test_fp16_attention_is_closer_still(tokens):
-    q, k, v = case("normal", tokens=tokens, fmt=FP16)
-    got = attend(q, k, v, pim_banks=16, scale=scale_of(128), spec=PimSpec(kv_format=FP16))
+    q, k, v = inputs("normal", tokens=tokens, fmt=FP16)
+    got = attend(q, k, v, pim_banks=16, scale=softmax_scale(128), spec=PimSpec(kv_format=FP16))
     assert relative_error(got.output, exact_attention(q, k, v)) <= BOUND / 4
 
 
 @pytest.mark.parametrize("pim_banks", [1, 2, 3, 7, 16])
 @pytest.mark.parametrize("kind", ["normal", "one-hot"])
 def test_any_number_of_banks_stays_within_the_bound(pim_banks, kind):
-    q, k, v = case(kind, tokens=16 * 18 + 5)      # banks sit out the last wave
-    got = attend(q, k, v, pim_banks=pim_banks, scale=scale_of(128), spec=PimSpec())
+    q, k, v = inputs(kind, tokens=16 * 18 + 5)      # banks sit out the last wave
+    got = attend(q, k, v, pim_banks=pim_banks, scale=softmax_scale(128), spec=PimSpec())
     assert relative_error(got.output, exact_attention(q, k, v)) <= BOUND
 
 
 @pytest.mark.parametrize("cuts", [[1], [16], [17, 18], [64, 100, 130], list(range(8, 200, 8))])
 def test_a_sequence_may_be_cut_anywhere_and_merged(cuts):
-    q, k, v = case("heavy-tailed", tokens=200)
+    q, k, v = inputs("heavy-tailed", tokens=200)
     edges = [0, *cuts, len(k)]
-    pieces = [bank_parts(q, k[a:b], v[a:b], pim_banks=4, scale=scale_of(128), spec=PimSpec())
+    pieces = [bank_parts(q, k[a:b], v[a:b], pim_banks=4, scale=softmax_scale(128), spec=PimSpec())
               for a, b in pairwise(edges)]
     want = exact_attention(q, k, v)
     flat = [merge(part for piece in pieces for part in piece[head]) for head in range(len(q))]
@@ -129,10 +111,10 @@ def test_a_bank_without_a_block_in_the_last_wave_follows_its_maximum():
 
 
 def test_blocks_may_lie_in_any_bank_and_wave():
-    q, k, v = case("heavy-tailed", tokens=16 * 5 + 3)
+    q, k, v = inputs("heavy-tailed", tokens=16 * 5 + 3)
     want = exact_attention(q, k, v)
     for waves in ([{3: 0, 1: 4}, {1: 5}, {0: 1, 3: 2, 9: 3}], [{7: n} for n in (5, 0, 3, 1, 4, 2)]):
-        parts = wave_parts(q, k, v, waves=waves, scale=scale_of(128), spec=PimSpec())
+        parts = wave_parts(q, k, v, waves=waves, scale=softmax_scale(128), spec=PimSpec())
         output = np.stack([finalize(merge(head), BF16) for head in parts])
         assert relative_error(output, want) <= BOUND
 

@@ -34,6 +34,16 @@ def test_a_wave_is_every_row_of_k_and_v():
     assert bounds.wave_clocks(FULL, head_size=80, group=1) == 2 * (2 * 105 + 20 + 15 * 2 + 6 + 17)
 
 
+def test_32_lanes_pass_over_two_heads_at_a_time():
+    wide = slice_spec(group_max=16, quantised=["mxfp8"], lanes=32)
+    eight = 8 * (20 + 31 * 4 + 6 + 17)                  # 4 clocks a column instead of 8
+    assert bounds.wave_clocks(wide, head_size=128, group=8) == eight
+    assert wide.pim.column_spacing(8, 2) == 4 and wide.pim.column_spacing(5, 2) == 3
+    # The formula halves elements too; the hardware shares heads out, so odd ones take one more.
+    assert bounds.column_clocks(HBM4_8000, 5, elements=32, lanes=32) == 5
+    assert wide.pim.column_spacing(5, 2, passes=2) == 6
+
+
 def test_a_quantised_wave_is_half_the_rows_and_a_row_of_scales():
     scales = 20 + 3 * 2 + 6 + 17                        # 128 scales in 4 columns
     assert bounds.wave_clocks(FULL, head_size=128, group=1, quantised=True) == 4 * 105 + scales

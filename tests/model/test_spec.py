@@ -44,6 +44,11 @@ IMPOSSIBLE: list[tuple[Callable[[], object], str]] = [
     (lambda: slice_spec(group_max=17), "group_max: expected an integer in 1..16, not 17"),
     (lambda: slice_spec("hbm3_5200", group_max=16),
      "group_max: expected at most 11 with timing hbm3_5200, not 16"),
+    (lambda: slice_spec(group_max=16, quantised=["mxfp8"]),
+     "group_max: expected at most 14 with timing hbm4_8000, not 16"),
+    (lambda: PimSpec(lanes=24), "lanes: expected 16 or 32, not 24"),
+    (lambda: PimSpec(lanes=32, group_max=1),
+     "lanes: expected 16 for a single query head, not 32"),
     (lambda: slice_spec(format="fp8"), "format: expected one of bf16, fp16, not 'fp8'"),
     (lambda: slice_spec("hbm4"), ("preset: expected one of hbm3_5200, hbm4_8000, not 'hbm4'; "
                                  "did you mean 'hbm4_8000'?")),
