@@ -41,7 +41,9 @@ class UnitScenario:
     Attributes
     ----------
     top : str
-        Name of the Verilog module; waveform and views are named after it.
+        Name of the Verilog module.
+    name : str
+        What waveform and views are called; by default as the module.
     what : str
         What is built, for the progress line.
     unit : callable
@@ -56,9 +58,12 @@ class UnitScenario:
         From the waveform of ``watched``, moments to be marked, in clocks, by name.
     screen_clocks : int
         Clocks that are on GTKWave's screen at first.
+    picture : callable, optional
+        From waveform file and picture file: draws the run at a glance.
     """
 
     top: str
+    name: str = ""
     what: str
     unit: Callable[[], wiring.Component]
     bench: str
@@ -67,6 +72,12 @@ class UnitScenario:
     watched: tuple[str, ...]
     markers: Callable[[Waveform], dict[str, int]]
     screen_clocks: int
+    picture: Callable[[Path, Path], None] | None = None
+
+    @property
+    def stem(self) -> str:
+        """Name of the files, without what comes after the dot."""
+        return self.name or self.top
 
     def record(self, output: Path, simulator: str) -> Path:
         """Builds the unit, runs the scenario and leaves its waveform in ``output``."""
@@ -76,14 +87,17 @@ class UnitScenario:
         with tempfile.TemporaryDirectory(prefix="waves-", dir=ROOT / "build") as work:
             run(built, self.bench, Path(work), parameters=self.parameters)
             output.mkdir(parents=True, exist_ok=True)
-            copy_readable(Path(work) / WAVEFORM, output / f"{self.top}.vcd")
-        return output / f"{self.top}.vcd"
+            copy_readable(Path(work) / WAVEFORM, output / f"{self.stem}.vcd")
+        return output / f"{self.stem}.vcd"
 
     def write_views(self, dump: Path) -> list[Path]:
         """Writes the views beside a waveform; returns the files."""
         waveform = Waveform(dump, list(self.watched), clock=f"{self.top}.clk")
         files = gtkwave.write(dump.with_suffix(".gtkw"), self.view(), waveform, dump.name,
                               markers=self.markers(waveform), shown=(0, self.screen_clocks))
+        if self.picture is not None:
+            self.picture(dump, dump.with_suffix(".png"))
+            files.append(dump.with_suffix(".png"))
         return files + surfer.write(dump.with_suffix(".sucl"), self.view())
 
     def show(self, output: Path, simulator: str) -> None:
@@ -93,5 +107,5 @@ class UnitScenario:
         dump = self.record(output, selected_simulator())
         self.write_views(dump)
         for line in (f"{dump}", f"gtkwave {dump.with_suffix('.gtkw')}",
-                     f"cd {output} && surfer --command-file {self.top}.sucl {dump.name}"):
+                     f"cd {output} && surfer --command-file {self.stem}.sucl {dump.name}"):
             console.print(f"[waves] {line}", markup=False)

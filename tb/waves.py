@@ -16,14 +16,12 @@ from model.spec.errors import UserError, unknown_name
 from model.spec.presets import slice_spec
 from model.spec.slice import SliceSpec
 from model.spec.timing import Command
-from tb import dma_waves, gtkwave, quantiser_waves, surfer, timeline, translator_waves
+from tb import dma_waves, gtkwave, heads_waves, quantiser_waves, surfer, timeline, translator_waves
 from tb.build import ROOT, SIMULATORS, WAVEFORM, build, run, selected_simulator
 from tb.wave_view import view
 from tb.waveform import Waveform, copy_readable, intervals
 
-OPTIONS: dict[str, Any] = {
-    "pim_banks": 2, "capacity_banks": 1, "rows": 16, "group_max": 2, "head_size_max": 64,
-}
+OPTIONS: dict[str, Any] = heads_waves.OPTIONS
 """The slice: three blocks are two waves of it, so passes of two waves interleave."""
 
 TITLE = "One block moves to a PIM bank; then two query heads attend to three blocks of 16 tokens"
@@ -82,7 +80,7 @@ def slice_scenario(output: Path, simulator: str) -> None:
 
 
 SCENARIOS: Mapping[str, Callable[[Path, str], None]] = {
-    "slice": slice_scenario,
+    "slice": slice_scenario, "heads": heads_waves.SCENARIO.show,
     "dma": dma_waves.SCENARIO.show, "quantiser": quantiser_waves.SCENARIO.show,
     "translator": translator_waves.SCENARIO.show,
 }

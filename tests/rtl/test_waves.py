@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.spec.attention import MacMode
 from model.spec.presets import slice_spec
 from model.spec.registers import register_map
 from model.spec.timing import Command
 from tb import gtkwave, surfer
 from tb.bench_waves import BLOCKS, HEADS
 from tb.build import ROOT
+from tb.heads_waves import SCENARIO, WATCHED, passes, results, scores_taken
+from tb.heads_waves import view as heads_view
 from tb.wave_view import COMMANDS, register_names, view
 from tb.waveform import Waveform, copy_readable, intervals
 from tb.waves import OPTIONS, record, write_views
@@ -168,5 +171,28 @@ def test_a_scenario_that_does_not_exist_is_refused_in_one_line() -> None:
     done = subprocess.run([sys.executable, "-m", "tb.waves", "--scenario", "tide"], cwd=ROOT,
                           capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == ("tb.waves: scenario: expected one of dma, quantiser, slice, translator, "
-                           "not 'tide'\n")
+    assert done.stderr == ("tb.waves: scenario: expected one of dma, heads, quantiser, slice, "
+                           "translator, not 'tide'\n")
+
+
+def test_two_heads_overlap(tmp_path: Path) -> None:
+    """Scores and softmax of the second head while outputs of the first go on."""
+    dump = SCENARIO.record(tmp_path, "icarus")
+    files = SCENARIO.write_views(dump)
+    assert {file.suffix for file in files} >= {".gtkw", ".sucl", ".png"}
+    assert all(file.stat().st_size > 0 for file in files)
+    waveform = Waveform(dump, WATCHED)
+    assert [t.signal for group in heads_view() for t in group.traces
+            if t.signal not in waveform] == []
+    keys, values = ([passes(waveform, mode, head) for head in range(2)]
+                    for mode in (MacMode.DOT, MacMode.AXPY))
+    first, second = results(waveform)
+    assert keys[1][0] < values[0][1], "scores of the second head before the first one's outputs end"
+    taken = scores_taken(waveform, 1)[0]
+    softmax = next((begin, end) for begin, end in intervals(
+        waveform.values("slice.softmax.busy") != 0) if begin <= taken + 1 < end)
+    assert values[0][0] < softmax[0] < values[0][1], "... which softmax works on meanwhile"
+    assert values[0][1] < first < values[1][1], "... and the first is read out under the second"
+    assert keys[1][0] < first < second
+    attend, = intervals(waveform.values("slice.attend_busy") != 0)
+    assert attend[0] < keys[0][0] and attend[1] >= second
