@@ -26,10 +26,12 @@ from model.spec.dma import (
     unpack,
 )
 from model.spec.geometry import BEAT_BYTES, ChannelGeometry
+from model.spec.scheduling import SHARED
 from model.spec.slice import SliceSpec
 from tb.bench import Bench, StreamDriver, StreamMonitor, parameters
 
-SPEC = SliceSpec(geometry=ChannelGeometry(pim_banks=16, capacity_banks=16, rows=64))
+SPEC = SliceSpec(geometry=ChannelGeometry(pim_banks=16, capacity_banks=16, rows=64),
+                 scheduler=SHARED)
 DMA = DmaSpec()
 GEOMETRY = SPEC.geometry
 COLUMNS = GEOMETRY.columns

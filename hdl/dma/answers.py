@@ -12,10 +12,11 @@ from hdl.dma.layouts import (
     FETCH_LANE,
     FETCH_TAG,
     FETCHED,
+    JOB,
     PLACE_LAYOUT,
     READ_TAG,
-    WRITE_TAG,
     JobEvents,
+    write_tag,
 )
 from hdl.dma.region import software_place
 from hdl.layouts import BEAT_WIDTH, response_layout
@@ -40,6 +41,8 @@ class Answers(wiring.Component):
         Of these: acknowledgements, records and faults. The place of a refused write is unknown.
     fetched : ``Out(FETCHED)``
         A descriptor or part of a list.
+    acked_lane : ``Out``
+        Lane of the beat that ``events`` say is acknowledged.
     lane_valid, lane : ``Out``
         A beat of this lane is here,
     store, store_at, content : ``Out``
@@ -49,6 +52,7 @@ class Answers(wiring.Component):
     response: stream.Interface
     events: Any
     fetched: data.View
+    acked_lane: Signal
     lane_valid: Signal
     lane: Signal
     store: Signal
@@ -56,10 +60,11 @@ class Answers(wiring.Component):
     content: Signal
 
     def __init__(self, dma: DmaSpec, reads: Lanes) -> None:
-        self._reads = reads
+        self.dma, self._reads = dma, reads
         super().__init__({
             "response": In(stream.Signature(response_layout())),
             "events": Out(JobEvents()), "fetched": Out(FETCHED),
+            "acked_lane": Out(range(max(dma.write_lanes, 2))),
             "lane_valid": Out(1), "lane": Out(BEAT_BITS),
             "store": Out(1), "store_at": Out(range(dma.buffer_beats)),
             "content": Out(BEAT_WIDTH),
@@ -68,8 +73,10 @@ class Answers(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p = self.response.p
-        read, fetch, write = (data.View(layout, p.tag)
-                              for layout in (READ_TAG, FETCH_TAG, WRITE_TAG))
+        read, fetch, write = (data.View(layout, p.tag[:layout.size])
+                              for layout in (READ_TAG, FETCH_TAG, write_tag(self.dma)))
+        job = Signal(JOB)
+        records = write.lane == self.dma.write_lanes
         lanes = self._reads.contents()
         content = chosen(m, Cat(read.lane == i for i in range(len(lanes))), lanes, "lane_content")
         place = Signal(PLACE_LAYOUT)
@@ -80,17 +87,19 @@ class Answers(wiring.Component):
         m.d.comb += [
             self.response.ready.eq(1),
             ok.eq(p.status == Status.OK),
+            job.number.eq(write.number), job.channel.eq(write.channel),
+            self.acked_lane.eq(write.lane),
             self.lane_valid.eq(valid & ~p.write & ~fetches), self.lane.eq(read.lane),
             self.store.eq(self.lane_valid & ok), self.content.eq(p.data),
             self.store_at.eq(Cat(read.beat, content.slot)),
             self.fetched.valid.eq(valid & ~p.write & fetches),
             self.fetched.kind.eq(fetch.kind), self.fetched.channel.eq(fetch.channel),
             self.fetched.ok.eq(ok), self.fetched.data.eq(p.data),
-            events.acked_valid.eq(valid & p.write & ~write.record), events.acked.eq(write.job),
-            events.recorded_valid.eq(valid & p.write & write.record),
-            events.recorded.eq(write.job), events.recorded_ok.eq(ok),
+            events.acked_valid.eq(valid & p.write & ~records), events.acked.eq(job),
+            events.recorded_valid.eq(valid & p.write & records),
+            events.recorded.eq(job), events.recorded_ok.eq(ok),
             events.fault_valid.eq((self.lane_valid | events.acked_valid) & ~ok),
-            events.fault_job.eq(Mux(p.write, write.job.as_value(), content.job.as_value())),
+            events.fault_job.eq(Mux(p.write, job.as_value(), content.job.as_value())),
             events.fault.eq(Mux(p.write, Result.WRITE_FAULT, Result.READ_FAULT)),
             events.fault_status.eq(p.status),
             place.eq(software_place(content.spot)),

@@ -44,7 +44,7 @@ class Lanes(wiring.Component):
         Of the buffer.
     lanes : int
     requests : int
-        Beats of a lane that may be unanswered; with answers only.
+        Beats of a lane that may be unanswered.
     answers : bool
         Whether a lane stays in use until its beats have been answered.
 
@@ -64,6 +64,8 @@ class Lanes(wiring.Component):
         It is asked for.
     answered, answered_lane : ``In``
         One was answered.
+    dropped, dropped_lane : ``In``
+        One that was asked for will not be answered.
     ended : ``Out(lanes)``
         In this clock these lanes become free.
     complete : ``Out(lanes)``
@@ -74,7 +76,7 @@ class Lanes(wiring.Component):
     """
 
     def __init__(self, spec: SliceSpec, *, slots: int, lanes: int, answers: bool,
-                 requests: int = SEGMENT_BEATS) -> None:
+                 requests: int) -> None:
         self.spec, self.lanes, self.answers, self.requests = spec, lanes, answers, requests
         self.layout = lane_layout(spec, slots)
         super().__init__({
@@ -83,6 +85,7 @@ class Lanes(wiring.Component):
             "valid": Out(1), "lane": Out(range(max(lanes, 2))), "beat": Out(BEAT_BITS),
             "current": Out(self.layout), "at": Out(spot_layout(spec)), "take": In(1),
             "answered": In(1), "answered_lane": In(BEAT_BITS),
+            "dropped": In(1), "dropped_lane": In(BEAT_BITS),
             "ended": Out(lanes), "complete": Out(lanes), "asking": Out(lanes), "unasked": Out(1),
             **{f"content_{i}": Out(self.layout) for i in range(lanes)},
         })
@@ -100,6 +103,8 @@ class Lanes(wiring.Component):
     take: Signal
     answered: Signal
     answered_lane: Signal
+    dropped: Signal
+    dropped_lane: Signal
     ended: Signal
     complete: Signal
     asking: Signal
@@ -143,19 +148,16 @@ class Lanes(wiring.Component):
         for i, content in enumerate(contents):
             open_beats = Signal(range(SEGMENT_BEATS + 1), name=f"open_{i}")
             answer = self.answered & (self.answered_lane == i)
-            with m.If(into[i]):
-                m.d.sync += open_beats.eq(0)
-            if self.answers:
-                with m.Elif(takes[i] != answer):
-                    m.d.sync += open_beats.eq(Mux(answer, open_beats - 1, open_beats + 1)[
-                        :len(open_beats)])
+            drop = self.dropped & (self.dropped_lane == i)
+            m.d.sync += open_beats.eq((open_beats + takes[i] - answer - drop)[:len(open_beats)])
+            over = open_beats == 0 if self.answers else 1
             more = asked[i] != content.beats
             m.d.comb += [
                 left[i].eq(self.held[i] & more & ~self.failed[i]),
                 able[i].eq(left[i] & (open_beats < self.requests)),
                 opening[i].eq(able[i] & (asked[i] == 0)),
                 self.complete[i].eq(~more),
-                self.ended[i].eq(self.held[i] & (open_beats == 0) & (~more | self.failed[i])),
+                self.ended[i].eq(self.held[i] & over & (~more | self.failed[i])),
             ]
         m.d.comb += self.unasked.eq(left.any())
         return able, opening

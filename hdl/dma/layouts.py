@@ -62,8 +62,13 @@ FETCH_TAG = data.StructLayout({"kind": 2, "channel": CHANNEL_BITS,
                                "lane": TAG_WIDTH - 2 - CHANNEL_BITS})
 """Tag of a read that fetches; ``lane`` is FETCH_LANE."""
 
-WRITE_TAG = data.StructLayout({"job": JOB, "record": 1, "unused": TAG_WIDTH - JOB.size - 1})
-"""Tag of a write; ``record``: of a completion record."""
+
+def write_tag(dma: DmaSpec) -> data.StructLayout:
+    """Tag of a write; that of a completion record has the lane after the last."""
+    return data.StructLayout({
+        "number": range(dma.jobs), "channel": range(dma.channels),
+        "lane": range(dma.write_lanes + 1)})
+
 
 
 def segment_layout(spec: SliceSpec) -> data.StructLayout:
@@ -133,5 +138,8 @@ def check_fits(spec: SliceSpec, dma: DmaSpec) -> None:
     """Raises :class:`SpecError` if tags or places cannot hold what they must."""
     if spec.geometry.columns > 1 << PLACE["column"]:
         raise SpecError("columns", spec.geometry.columns, f"at most {1 << PLACE['column']}")
+    if write_tag(dma).size > TAG_WIDTH:
+        raise SpecError("write_lanes", dma.write_lanes, f"so many that {TAG_WIDTH} bits of a tag "
+                        "hold one of them or none, a channel and one of its jobs")
     if dma.read_lanes > FETCH_LANE:
         raise SpecError("read_lanes", dma.read_lanes, f"at most {FETCH_LANE}")

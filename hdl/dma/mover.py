@@ -14,14 +14,15 @@ from hdl.dma.layouts import (
     FETCH_TAG,
     FETCHED,
     READ_TAG,
-    WRITE_TAG,
     JobEvents,
     check_fits,
     fetch_layout,
     record_layout,
     segment_layout,
+    write_tag,
 )
 from hdl.dma.request_stage import RequestStage
+from hdl.dma.room import Room
 from hdl.dma.slot_pool import SlotPool, job_index
 from hdl.dma.stream_side import StreamSide, unload_layout
 from hdl.dma.turns import Turns
@@ -29,6 +30,9 @@ from hdl.layouts import BEAT_WIDTH, PortSignature
 from model.spec.dma import DmaSpec
 from model.spec.secded import BEAT_CHECK_BITS
 from model.spec.slice import SliceSpec
+
+FETCHES = 3
+"""Reads of a channel that are not beats of a segment: a descriptor's two, one of a list."""
 
 
 class Mover(wiring.Component):
@@ -116,7 +120,8 @@ class Mover(wiring.Component):
         spec, dma = self.spec, self.dma
         reads = Lanes(spec, slots=dma.slots, lanes=dma.read_lanes, answers=True,
                       requests=dma.lane_requests)
-        writes = Lanes(spec, slots=dma.slots, lanes=dma.write_lanes, answers=False)
+        writes = Lanes(spec, slots=dma.slots, lanes=dma.write_lanes, answers=False,
+                       requests=dma.lane_writes)
         m.submodules.reads, m.submodules.writes = reads, writes
         m.submodules.pool = pool = SlotPool(spec, dma)
         pool.connect_lanes(reads, writes)
@@ -125,15 +130,20 @@ class Mover(wiring.Component):
         m.submodules.buffer = buffer = BeatBuffer(dma.buffer_beats)
         m.submodules.side = side = StreamSide(spec, dma)
         m.submodules.turns = turns = Turns(dma)
+        m.submodules.room = room = Room(
+            spec.scheduler, reads=dma.read_lanes * dma.lane_requests + FETCHES * dma.channels)
         connect(m, answers.response, flipped(self.port.response))
         connect(m, flipped(self.port.request), stage.request)
         connect(m, flipped(self.unload), side.unload)
         connect(m, side.load, flipped(self.load))
-        self._serve_pool(m, pool, reads, writes, answers)
+        self._serve_pool(m, pool, reads, writes, answers, stage)
         self._serve_streams(m, pool, side)
-        takes = self._ask(m, pool, reads, writes, stage, turns)
+        takes = self._ask(m, pool, reads, writes, stage, turns, room)
         m.d.comb += [
             self.fetched.eq(answers.fetched),
+            turns.answered.eq(answers.lane_valid), turns.acked.eq(answers.events.acked_valid),
+            room.read.eq(self.port.response.valid & ~self.port.response.p.write),
+            room.wrote.eq(self.port.response.valid & self.port.response.p.write),
             buffer.inject.eq(self.inject),
             buffer.store.eq(answers.store | side.store),
             buffer.store_at.eq(Mux(answers.store, answers.store_at, side.store_at)),
@@ -154,12 +164,17 @@ class Mover(wiring.Component):
         return m
 
     def _serve_pool(self, m: Module, pool: SlotPool, reads: Lanes, writes: Lanes,
-                    answers: Answers) -> None:
+                    answers: Answers, stage: RequestStage) -> None:
+        tag = write_tag(self.dma)
+        lost = data.View(tag, stage.lost_tag[:tag.size])
         m.d.comb += [
             pool.offer.eq(self.offer), pool.segment.eq(self.segment),
             self.accept.eq(pool.accept), pool.failed.eq(self.failed),
             self.unload_room.eq(pool.unload_room), self.load_room.eq(pool.load_room),
             reads.answered.eq(answers.lane_valid), reads.answered_lane.eq(answers.lane),
+            writes.answered.eq(answers.events.acked_valid),
+            writes.answered_lane.eq(answers.acked_lane),
+            writes.dropped.eq(stage.lost), writes.dropped_lane.eq(lost.lane),
         ]
         for name, lanes in (("read", reads), ("write", writes)):
             ended = Signal(self.dma.slots, name=f"{name}_over")
@@ -174,9 +189,9 @@ class Mover(wiring.Component):
                              for slot in range(self.dma.slots))),
                 getattr(pool, f"{name}_ended").eq(ended),
             ]
-            lost = lanes.ended & (~lanes.complete | lanes.failed)
+            gone = lanes.ended & (~lanes.complete | lanes.failed)
             if name == "read":
-                m.d.comb += pool.read_lost.eq(Cat(self._any_lane(lanes, lost, slot)
+                m.d.comb += pool.read_lost.eq(Cat(self._any_lane(lanes, gone, slot)
                                                   for slot in range(self.dma.slots)))
 
     @staticmethod
@@ -192,22 +207,23 @@ class Mover(wiring.Component):
         m.d.comb += [self.loaded.eq(pool.load_content), self.load_last.eq(side.load_last)]
 
     def _ask(self, m: Module, pool: SlotPool, reads: Lanes, writes: Lanes, stage: RequestStage,
-             turns: Turns) -> Signal:
+             turns: Turns, room: Room) -> Signal:
         """Picks the next request; returns whether a beat of the buffer goes with it."""
         ask = stage.ask
         beat = Signal()
         go_read = Signal()
         go_write = Signal()
         m.d.comb += [
-            turns.can_read.eq(reads.valid | self.fetch.valid),
-            turns.can_write.eq(writes.valid | self.record.valid),
+            turns.can_read.eq((reads.valid | self.fetch.valid) & room.for_read),
+            turns.can_write.eq((writes.valid | self.record.valid) & room.for_write),
             turns.more_reads.eq(reads.unasked | pool.waiting | (self.offer & pool.free)),
             turns.more_writes.eq(writes.unasked | pool.full),
             go_read.eq(stage.ready & ~turns.write & turns.can_read),
             go_write.eq(stage.ready & turns.write & turns.can_write),
             turns.wrote.eq(go_write),
-            self.fetch.ready.eq(stage.ready & ~turns.write),
-            self.record.ready.eq(stage.ready & turns.write),
+            self.fetch.ready.eq(stage.ready & ~turns.write & room.for_read),
+            self.record.ready.eq(stage.ready & turns.write & room.for_write),
+            room.reading.eq(go_read), room.writing.eq(go_write), room.dropped.eq(stage.lost),
             reads.take.eq(go_read & ~self.fetch.valid),
             beat.eq(go_write & ~self.record.valid),
             writes.take.eq(beat),
@@ -216,14 +232,17 @@ class Mover(wiring.Component):
         ]
         fetch_tag = Signal(FETCH_TAG)
         read_tag = Signal(READ_TAG)
-        beat_tag = Signal(WRITE_TAG)
-        record_tag = Signal(WRITE_TAG)
+        beat_tag = Signal(write_tag(self.dma))
+        record_tag = Signal(write_tag(self.dma))
         m.d.comb += [
             fetch_tag.kind.eq(self.fetch.p.kind), fetch_tag.channel.eq(self.fetch.p.channel),
             fetch_tag.lane.eq(FETCH_LANE),
             read_tag.beat.eq(reads.beat), read_tag.lane.eq(reads.lane),
-            beat_tag.job.eq(writes.current.job),
-            record_tag.job.eq(self.record.p.job), record_tag.record.eq(1),
+            beat_tag.number.eq(writes.current.job.number),
+            beat_tag.channel.eq(writes.current.job.channel), beat_tag.lane.eq(writes.lane),
+            record_tag.number.eq(self.record.p.job.number),
+            record_tag.channel.eq(self.record.p.job.channel),
+            record_tag.lane.eq(self.dma.write_lanes),
         ]
         with m.If(~turns.write):
             m.d.comb += [

@@ -38,7 +38,7 @@ class RequestStage(wiring.Component):
         What the buffer shows.
     buffer_free : ``Out(1)``
         Nobody waits for what the buffer shows.
-    lost : ``Out(1)``, lost_job : ``Out(JOB)``
+    lost : ``Out(1)``, lost_job : ``Out(JOB)``, lost_tag : ``Out(8)``
         For one clock: a beat cannot be written.
     request : ``Out(stream.Signature(request_layout(spec)))``
         To the port.
@@ -52,6 +52,7 @@ class RequestStage(wiring.Component):
     buffer_free: Signal
     lost: Signal
     lost_job: data.View
+    lost_tag: Signal
     request: stream.Interface
 
     def __init__(self, spec: SliceSpec) -> None:
@@ -59,7 +60,7 @@ class RequestStage(wiring.Component):
         super().__init__({
             "take": In(1), "ask": In(self.layout), "ready": Out(1),
             "shown": In(BEAT_WIDTH), "spoiled": In(1), "buffer_free": Out(1),
-            "lost": Out(1), "lost_job": Out(JOB),
+            "lost": Out(1), "lost_job": Out(JOB), "lost_tag": Out(TAG_WIDTH),
             "request": Out(stream.Signature(request_layout(spec))),
         })
 
@@ -74,7 +75,7 @@ class RequestStage(wiring.Component):
             self.ready.eq(~full | moves),
             self.buffer_free.eq(~(full & ask.buffered) | moves),
             self.lost.eq(moves & ask.buffered & self.spoiled),
-            self.lost_job.eq(ask.job),
+            self.lost_job.eq(ask.job), self.lost_tag.eq(ask.tag),
         ]
         with m.If(self.ready):
             m.d.sync += [full.eq(self.take), ask.eq(self.ask)]

@@ -156,8 +156,9 @@ class Channel(wiring.Component):
             guard.row.eq(scheduler.row), guard.column.eq(scheduler.column),
             table.row.eq(scheduler.row),
             requests.open.eq(table.open), requests.rows.eq(table.rows),
-            requests.held.eq(held), requests.leaving.eq(refresh.slots & ~Mux(
-                sequencer.busy, pim_slots, 0)), requests.reserve.eq(sequencer.reserve),
+            requests.held.eq(held), requests.refreshing.eq(guard.refreshing),
+            requests.leaving.eq(refresh.slots & ~Mux(sequencer.busy, pim_slots, 0)),
+            requests.reserve.eq(sequencer.reserve),
             requests.precharged.eq(scheduler.precharged),
             scheduler.open.eq(table.open),
             scheduler.writing.eq(requests.writing), scheduler.urgent.eq(requests.urgent),

@@ -23,7 +23,7 @@ class Direction(wiring.Component):
     """Turns the data bus round as seldom as the limits of the scheduler let it.
 
     It reads as long as there is something to read, until a port's window of writes is nearly full,
-    and then reads ``read_burst`` times more at most. It writes until there is nothing to write,
+    and then for ``read_burst`` clocks more at most. It writes until there is nothing to write,
     and when a read waits ``write_burst`` times at most, ``preempt_burst`` times if the read's port
     goes before the writes'. It decides on what can be served: requests to banks that are held, or
     of a port whose responses are stalled, do not count. A decision takes effect in the clock after.
@@ -76,8 +76,10 @@ class Direction(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         limits = self.limits
+        has_read = Signal()         # since the bus was turned, which takes time
+        m.d.sync += has_read.eq(~self.writing & (has_read | self.read.any()))
         pressed = self._count(m, "pressed", limits.read_burst,
-                              counts=self.full.any() & self.read.any(),
+                              counts=self.full.any() & (has_read | self.read.any()),
                               clears=self.writing | ~self.full.any())
         held_up = self._count(m, "held_up", limits.write_burst,
                               counts=self.reads.any() & self.wrote.any(),

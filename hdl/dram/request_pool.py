@@ -38,6 +38,8 @@ class RequestPool(wiring.Component):
         State of the banks, what this clock's row command does to it, and what timing allows.
     held : ``In(banks)``
         Slots in which no row is to be opened or closed for a request.
+    refreshing : ``In(banks)``
+        Slots that cannot be opened for long.
     leaving : ``In(banks)``
         Those of them in which a row that was opened for a request may still be used, once.
     reserve : ``In(1)``
@@ -73,6 +75,7 @@ class RequestPool(wiring.Component):
     events: Any
     ready: Any
     held: Signal
+    refreshing: Signal
     leaving: Signal
     reserve: Signal
     precharged: Signal
@@ -100,7 +103,7 @@ class RequestPool(wiring.Component):
             "open": In(banks),
             "rows": In(data.ArrayLayout(range(spec.geometry.rows), banks)),
             "events": In(RowEventsSignature(spec)), "ready": In(ReadySignature(spec)),
-            "held": In(banks), "leaving": In(banks),
+            "held": In(banks), "refreshing": In(banks), "leaving": In(banks),
             "reserve": In(1), "precharged": In(banks),
             "candidates": Out(CandidateSignature(spec)).array(2 * ports),
             "writing": Out(1), "urgent": Out(2 * ports), "clear_way": Out(1),
@@ -180,7 +183,7 @@ class RequestPool(wiring.Component):
                 urgency: Urgency) -> None:
         """Direction and urgency look at what can be served at all."""
         def servable(slots: Value, requester: Requester) -> Value:
-            return (slots & ~self.held).any() & requester.credit
+            return (slots & ~self.held & ~self.refreshing).any() & requester.credit
 
         hits = Cat((r.oldest[side] & r.hits[side]).any()
                    for r in requesters for side in (READS, WRITES))

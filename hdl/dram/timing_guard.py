@@ -6,7 +6,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from amaranth import C, Module, Signal, Value
+from amaranth import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -96,6 +96,8 @@ class TimingGuard(wiring.Component):
         Commands issued in this clock.
     ready : ``Out(ReadySignature(spec))``
         Commands that are allowed in this clock.
+    refreshing : ``Out(banks)``
+        Slots that can be opened only when their refresh is over.
     settled : ``Out(1)``
         No PIM bank has a reason of its own to refuse ``ACT_ALL``; the channel may have one.
     """
@@ -103,6 +105,7 @@ class TimingGuard(wiring.Component):
     row: Any
     column: Any
     ready: Any
+    refreshing: Signal
     settled: Signal
 
     def __init__(self, spec: SliceSpec) -> None:
@@ -111,7 +114,7 @@ class TimingGuard(wiring.Component):
             "row": In(row_command_layout(spec)),
             "column": In(column_command_layout(spec)),
             "ready": Out(ReadySignature(spec)),
-            "settled": Out(1),
+            "refreshing": Out(len(spec.geometry.banks)), "settled": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -147,7 +150,24 @@ class TimingGuard(wiring.Component):
                     if command not in ONE_BANK_COMMANDS or slot in site.slots))
         m.d.comb += self.settled.eq(~any_of(
             block for site, block in blocked[Command.ACT_ALL] if site.scope is Scope.BANK))
+        self._tell_refreshes(m, blocked[Command.ACT], here[ROW_COMMANDS])
         return m
+
+    def _tell_refreshes(self, m: Module, blocked: list[tuple[Site, Value]], banks: Signal) -> None:
+        """Of all that keeps a bank from being opened, a refresh takes longest."""
+        geometry = self.spec.geometry
+        pim_slots = (1 << geometry.pim_banks) - 1
+        refreshed = Signal(len(geometry.banks))
+        last = Signal.like(refreshed)
+        rests = Cat(any_of(block for site, block in blocked
+                           if site.scope is Scope.BANK and slot in site.slots)
+                    for slot in range(len(geometry.banks)))
+        m.d.comb += [
+            refreshed.eq(Mux(self.row.command == Command.REF, banks, 0)
+                         | Mux(self.row.command == Command.REF_ALL, pim_slots, 0)),
+            self.refreshing.eq(last & rests),
+        ]
+        m.d.sync += last.eq(refreshed | self.refreshing)
 
     def _seen(self, m: Module, site: Site, here: dict[frozenset[Command], Signal]
               ) -> dict[Command, Signal]:

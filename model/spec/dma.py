@@ -278,6 +278,8 @@ class DmaSpec:
     lane_requests : int
         Unanswered reads of one segment, so that a bank in refresh does not fill the memory
         channel's queue.
+    lane_writes : int
+        Unacknowledged writes of a lane, for the same reason.
     """
 
     channels: int = 4
@@ -286,6 +288,7 @@ class DmaSpec:
     read_lanes: int = 7
     write_lanes: int = 4
     lane_requests: int = 8
+    lane_writes: int = 16
 
     def __post_init__(self) -> None:
         require_int("channels", self.channels, 1, 8)
@@ -296,6 +299,7 @@ class DmaSpec:
         require_int("read_lanes", self.read_lanes, 1, 7)
         require_int("write_lanes", self.write_lanes, 1, 8)
         require_int("lane_requests", self.lane_requests, 1, SEGMENT_BEATS)
+        require_int("lane_writes", self.lane_writes, 1, SEGMENT_BEATS)
 
     @property
     def buffer_beats(self) -> int:

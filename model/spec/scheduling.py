@@ -28,7 +28,7 @@ class SchedulerSpec:
         The same from the moment when a read of a port waits that goes before the writes' port.
         Small values favour the read latency of the first port, large ones the use of the bus.
     read_burst : int
-        Reads at most from the moment when a port has ``write_high`` writes.
+        Clocks at most, from the first read on, when a port has ``write_high`` writes.
     quiet_clocks : int
         Clocks without a read of a port that goes before, until writes are drained for want of
         reads; a turn-around in vain would delay that port's next read.
@@ -44,7 +44,7 @@ class SchedulerSpec:
     write_low: int = 0
     write_burst: int = 32
     preempt_burst: int = 16
-    read_burst: int = 32
+    read_burst: int = 128
     quiet_clocks: int = 8
     idle_close: int = 64
     starvation: int = 512
@@ -61,3 +61,11 @@ class SchedulerSpec:
         if self.preempt_burst > self.write_burst:
             raise SpecError("preempt_burst", self.preempt_burst,
                             f"at most write_burst = {self.write_burst}")
+
+
+SHARED = SchedulerSpec(read_entries=64, write_entries=64, write_high=56, write_burst=128,
+                       preempt_burst=128, read_burst=372, starvation=4095)
+"""For a channel of which a GPU takes half, and a DMA engine what is left (docs/dma.md).
+
+Long drains, since each costs two turn-arounds, and windows from which the banks can be kept busy
+in between; whoever comes second may wait long."""
