@@ -5,6 +5,7 @@ changed is read through the memory port and compared: outputs, records, appended
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import cocotb
@@ -24,6 +25,7 @@ from model.spec.attention_descriptor import (
 )
 from model.spec.dma import Place, pack
 from model.spec.geometry import BEAT_BYTES
+from model.spec.mx import MXFP8_E4M3
 from model.spec.translation import Scope
 from tb.base_die_bench import Attention, DieBench
 from tb.bench import StreamMonitor, parameters
@@ -38,6 +40,9 @@ RESIDENT, AWAY = Residency(pim=True), Residency(capacity=True)
 BLOCKS = ((1, 0), (0, 16), (1, 16))
 """Bank and first row of each block of the sequence; those at row 16 are a wave of the wave table
 too."""
+
+STORED_BLOCK, STORED_PLACE, STORED = len(BLOCKS), (0, 0), MXFP8_E4M3
+"""A block that is quantised, where it lies, and how."""
 
 ELSEWHERE_BLOCK, UNMAPPED_BLOCK = 5, 9
 
@@ -58,7 +63,7 @@ class Channel:
             tenant=c + 1) for n in range(tb.spec.engine.rings)]
         self.tables = Tables(
             spec=tb.spec.translator, memory={}, directory_base=tb.at["directory"], sequences=1,
-            chunk_base=tb.at["chunks"], chunks=len(BLOCKS))
+            chunk_base=tb.at["chunks"], chunks=len(BLOCKS) + 1)
         self.golden = Golden(
             spec=tb.spec.channel, engine=tb.spec.engine, tables=self.tables, pseudo_channel=c,
             words={(bank, row, column): 0 for bank in g.banks for row in range(g.rows)
@@ -92,26 +97,31 @@ class Channel:
         """Three blocks of a sequence, one that is elsewhere; tables and rings."""
         tb, tables, tenant = self.tb, self.tables, self.c + 1
         tables.memory |= {word: bytes(BEAT_BYTES) for base, count in (
-            (tb.at["directory"], 1), (tb.at["chunks"], len(BLOCKS)), (tb.at["entries"], 16))
+            (tb.at["directory"], 1), (tb.at["chunks"], tables.chunks), (tb.at["entries"], 16))
             for word in range(base, base + count)}
         tables.put_sequence(0, tenant=tenant, layers=1, head_groups=1,
                             segments=(tb.at["entries"],))
         self.kv = []
-        for n, (bank, row) in enumerate(BLOCKS):
+        for n, (bank, row) in enumerate((*BLOCKS, STORED_PLACE)):
             tables.put_chunk(n, tenant=tenant, channel=self.c, bank=bank, row=row,
                              rows=self.layout.rows)
-            tables.put_block(BlockId(tenant=tenant, sequence=0, block=n), RESIDENT, pim=(n, 0),
-                             writable=True)
+            stored = n == STORED_BLOCK
+            tables.put_block(
+                BlockId(tenant=tenant, sequence=0, block=n), pim=(n, 0), writable=True,
+                residency=replace(RESIDENT, pim_format=STORED.code) if stored else RESIDENT)
             k, v = self.numbers(BLOCK_TOKENS, HEAD_SIZE), self.numbers(BLOCK_TOKENS, HEAD_SIZE)
-            self.kv.append((k, v))
-            await self.attention.store_block(bank, row, k, v)
+            if stored:
+                await self.attention.store_quantised(bank, row, k, v, STORED)
+            else:
+                self.kv.append((k, v))
+                await self.attention.store_block(bank, row, k, v)
         tables.put_block(BlockId(tenant=tenant, sequence=0, block=ELSEWHERE_BLOCK), AWAY,
                          capacity=(0, 0))
         await self.write(self.attention.image)
         await self.write({word_place(tb.spec.translator, address): int.from_bytes(word, "little")
                           for address, word in tables.memory.items()})
         for name, value in (("directory_base", tables.directory_base), ("sequences", 1),
-                            ("chunk_base", tables.chunk_base), ("chunks", len(BLOCKS))):
+                            ("chunk_base", tables.chunk_base), ("chunks", tables.chunks)):
             await tb.register(f"translator_{self.c}.{name}").write(value)
         await tb.register(f"translator_{self.c}.invalidate").set(scope=Scope.ALL)
         for n, ring in enumerate(self.rings):
@@ -125,14 +135,16 @@ class Channel:
                    **options: Any) -> None:
         """Writes list, queries, token and descriptor."""
         places = {}
-        for name, content in (
-                ("list", b"".join(pack(LIST_ENTRY, {"block": block, "sequence": 0}).to_bytes(
+        for name, rows, content in (
+                ("list", 1, b"".join(pack(LIST_ENTRY, {"block": block, "sequence": 0}).to_bytes(
                     4, "little") for block in blocks)),
-                ("query", self.numbers(heads, HEAD_SIZE).tobytes()),
-                ("token", self.numbers(2, HEAD_SIZE).tobytes()), ("output", b"")):
-            places[name] = Place(self.bank, self.row)
-            self.row += 1 if content else 3         # a partial output is longer than a row
-            await self.store(places[name], content)
+                ("query", 1, self.numbers(heads, HEAD_SIZE).tobytes()),
+                ("token", int("append" in options), self.numbers(2, HEAD_SIZE).tobytes()),
+                ("output", 2 if "partial" in options else 1, b"")):
+            if rows:
+                places[name] = Place(self.bank, self.row)
+                self.row += rows
+                await self.store(places[name], content)
         index = len(self.posted[ring])
         descriptor = Descriptor(**{
             "tenant": self.c + 1, "heads": heads, "head_size": HEAD_SIZE, "blocks": len(blocks),
@@ -167,6 +179,7 @@ class Channel:
                 got, = await tb.read(self.c, (self.home, self.rings[n].records.row, index), 1)
                 tb.check(got, record, f"record {index} of ring {n}")
         tb.check([(ask["cookie"], ask["entry"]) for ask in self.asks], asked, "asked of others")
+        assert self.row <= tb.geometry.rows
         for bank, rows in ((self.bank, self.row), (1, 2 * self.layout.rows)):
             for row in range(rows):
                 words = await tb.read(self.c, (bank, row, 0), tb.geometry.columns)
@@ -177,8 +190,9 @@ class Channel:
 
 @cocotb.test(timeout_time=400, timeout_unit="us")
 async def descriptors_become_outputs_bit_for_bit(dut: Any) -> None:
-    """An output, two refusals, a part with an appended token, a part of it elsewhere; and in
-    between an attention that registers start, whose queries and results have streams of their own.
+    """An output, refusals, a part with an appended token, one with a block elsewhere, one of a
+    quantised block; and in between an attention that registers start, whose queries and results
+    have streams of their own.
     """
     async with DieBench(dut, CHANNELS) as tb:
         channels = [Channel(tb, c) for c in EVERY]
@@ -189,6 +203,8 @@ async def descriptors_become_outputs_bit_for_bit(dut: Any) -> None:
             await channel.post(0, [1, 2], tokens=10, partial=True, append=True)
             await channel.post(1, [0], head_size=48)
             await channel.post(1, [ELSEWHERE_BLOCK, 0], tokens=16, partial=True, resident=False)
+            await channel.post(1, [STORED_BLOCK], heads=2, tokens=11, format=STORED.code)
+            await channel.post(1, [0], format=STORED.code)
         await tb.register("die.interrupt_enable").set(descriptors=1)
         for channel in channels:
             await channel.doorbells()
@@ -204,7 +220,8 @@ async def descriptors_become_outputs_bit_for_bit(dut: Any) -> None:
             tb.check((await tb.interrupted()).get("descriptors"), 1, "interrupt")
             results = await channel.finish()
             tb.check([r for r in results if r is not Result.DONE],
-                     [Result.TRANSLATION_FAULT, Result.BAD_HEAD_SIZE], "failures")
+                     [Result.TRANSLATION_FAULT, Result.BAD_HEAD_SIZE, Result.MIXED_FORMAT],
+                     "failures")
             events = tb.register(f"descriptors_{channel.c}.events")
             tb.check(await events.fields(), {"announced": 1, "failed": 1, "lost_record": 0},
                      "events")

@@ -60,7 +60,8 @@ def base_die_spec(channels: int) -> BaseDieSpec:
         translator=TranslatorSpec(
             channel=SliceSpec(
                 geometry=ChannelGeometry(pim_banks=2, capacity_banks=2, rows=32, row_bytes=256),
-                pim=PimSpec(head_size_max=64, group_max=2, exponent_fraction_bits=8),
+                pim=PimSpec(head_size_max=64, group_max=2, exponent_fraction_bits=8,
+                            quantised=(MXFP8_E4M3,)),
                 scheduler=SchedulerSpec(read_entries=8, write_entries=8, write_high=6)),
             pseudo_channels=channels, tlb_entries=4, tlb_ways=2, slots=2, fault_records=2,
             first_segment_blocks=16),

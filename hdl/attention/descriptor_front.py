@@ -114,7 +114,7 @@ class DescriptorFront(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.check = check = DescriptorCheck(self.spec.pim, self.engine)
+        m.submodules.check = check = DescriptorCheck(self.spec)
         d, faulty = self.current, Signal()
         m.d.comb += [
             check.descriptor.eq(d), check.faulty.eq(faulty), check.tenant.eq(self.current_tenant),

@@ -14,12 +14,14 @@ from hdl.attention.descriptor_layouts import (
     chunks_of,
     pim_block_layout,
 )
+from hdl.attention.wave_source import block_rows, quantised_block_rows
 from hdl.dma.layouts import PLACE_LAYOUT, spot_layout
 from hdl.dma.list_reader import ListReader
 from hdl.layouts import BEAT_WIDTH
 from hdl.translator.layouts import lookup_layout, translation_layout
-from model.spec.attention import BLOCK_TOKENS, KvLayout
+from model.spec.attention import BLOCK_TOKENS
 from model.spec.attention_descriptor import EngineSpec, Result
+from model.spec.mx import StoredFormat
 from model.spec.port import Status
 from model.spec.slice import SliceSpec
 from model.spec.translation import Fault, TranslatorSpec
@@ -160,15 +162,17 @@ class ListWalker(wiring.Component):
                exhausted: Signal) -> None:
         d, found = self.descriptor, lookups.o.p
         place, result = found.place, Signal(Result)
-        rows = Array(2 * KvLayout.rows_for(BLOCK_TOKENS * n, self.spec.geometry.columns)
-                     for n in range(1, self.spec.pim.chunks_max + 1))
         last_chunk = Signal(range(self.spec.pim.chunks_max))
         m.d.comb += last_chunk.eq((chunks_of(d.head_size) - 1)[:len(last_chunk)])
+        rows: Value = Array(block_rows(self.spec))[last_chunk]
+        if self.spec.pim.quantised:
+            rows = Mux(d.format == StoredFormat.WIDE, rows,
+                       Array(quantised_block_rows(self.spec))[last_chunk])
         writes = d.append & last
         away = (found.fault == Fault.NOT_RESIDENT) & ~d.resident & ~writes
         written, unwritten, why = Signal(), Signal(), Signal(Status)
         misplaced = ((place.channel != self.pseudo_channel) | place.column.any()
-                     | (place.row + rows[last_chunk] > self.spec.geometry.rows))
+                     | (place.row + rows > self.spec.geometry.rows))
         for wrong, reason in ((misplaced, Result.BAD_PLACE),
                            (found.format != d.format, Result.MIXED_FORMAT),
                            (found.fault != Fault.NONE, Result.TRANSLATION_FAULT),

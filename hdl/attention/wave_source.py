@@ -51,6 +51,12 @@ def wave_tokens(spec: SliceSpec) -> int:
     return BLOCK_TOKENS * spec.geometry.pim_banks
 
 
+def block_rows(spec: SliceSpec) -> list[int]:
+    """Rows of a block in the KV format for 1, 2, ... chunks a token."""
+    return [2 * KvLayout.rows_for(BLOCK_TOKENS * n, spec.geometry.columns)
+            for n in range(1, spec.pim.chunks_max + 1)]
+
+
 def quantised_block_rows(spec: SliceSpec) -> list[int]:
     """Rows of a quantised block for 1, 2, ... chunks a token; 0 where that cannot be."""
     return [QuantisedKvLayout(head_size=spec.pim.LANES * n, columns=spec.geometry.columns).rows
@@ -256,9 +262,7 @@ class WaveSource(wiring.Component):
                     & (request.last_chunk >= smallest - 1)
                     & (request.last_chunk < spec.pim.chunks_max)
                     & (request.last_head < spec.pim.group_max))
-        block_rows = Array(2 * KvLayout.rows_for(BLOCK_TOKENS * n, spec.geometry.columns)
-                           for n in range(1, spec.pim.chunks_max + 1))
-        rows = block_rows[request.last_chunk]
+        rows = Array(block_rows(spec))[request.last_chunk]
         if not spec.pim.quantised:
             wide = request.format == StoredFormat.WIDE
             return possible & wide, self.wave_row + rows <= spec.geometry.rows

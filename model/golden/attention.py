@@ -123,12 +123,23 @@ def wave_parts(q: ArrayLike, k: ArrayLike, v: ArrayLike, *, waves: Sequence[Mapp
     if len(keys) == 0 or keys.shape != values.shape:
         raise SpecError("keys and values", (keys.shape, values.shape),
                         "two arrays of one shape with at least one token")
-    heads, size = query.shape
+    size = query.shape[1]
     blocks = -(-len(keys) // BLOCK_TOKENS)
     padding = ((0, blocks * BLOCK_TOKENS - len(keys)), (0, 0))
     padded = [np.pad(x, padding).reshape(blocks, BLOCK_TOKENS, size) for x in (keys, values)]
     k_blocks, v_blocks = (stored_block(x, stored) if stored else WideKv(x) for x in padded)
+    return block_parts(query, k_blocks, v_blocks, waves=waves, scale=scale, spec=spec, tokens=[
+        min(BLOCK_TOKENS, len(keys) - BLOCK_TOKENS * n) for n in range(blocks)])
 
+
+def block_parts(query: NDArray[Any], k_blocks: WideKv | StoredKv, v_blocks: WideKv | StoredKv, *,
+                tokens: Sequence[int], waves: Sequence[Mapping[int, int]], scale: float,
+                spec: PimSpec) -> list[list[Part]]:
+    """The same of blocks as they lie in the banks, ``tokens`` of each being valid.
+
+    ``query[head, element]`` is in the KV format.
+    """
+    heads, size = query.shape
     softmax = OnlineSoftmax(heads, np.float32(scale), spec)
     every = sorted({bank for wave in waves for bank in wave})
     outputs = np.zeros((len(every), heads, size), np.float32)
@@ -136,9 +147,9 @@ def wave_parts(q: ArrayLike, k: ArrayLike, v: ArrayLike, *, waves: Sequence[Mapp
         banks = sorted(wave)
         done = softmax.wave(
             k_blocks.scores(query, [wave[bank] for bank in banks]),
-            [min(BLOCK_TOKENS, len(keys) - BLOCK_TOKENS * wave[bank]) for bank in banks])
+            [tokens[wave[bank]] for bank in banks])
         # A bank without a block takes part with weights 0.
-        weights = np.zeros((len(every), heads, BLOCK_TOKENS), dtype)
+        weights = np.zeros((len(every), heads, BLOCK_TOKENS), DTYPES[spec.kv_format])
         weights[[every.index(bank) for bank in banks]] = np.moveaxis(done.weights, 1, 0)
         outputs = v_blocks.accumulate(outputs, done.rescale, weights,
                                       [wave.get(bank, 0) for bank in every])

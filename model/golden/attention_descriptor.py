@@ -7,12 +7,19 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from model.golden.attention import wave_parts
+from model.golden.attention import StoredKv, block_parts, wave_parts
 from model.golden.dma import Words, exists
 from model.golden.floats import DTYPES
 from model.golden.merge import Part, finalize, merge
 from model.golden.translator import BlockId, Tables, Translation
-from model.spec.attention import BLOCK_TOKENS, HEAD_SIZE_MIN, KvLayout, PimSpec
+from model.spec.attention import (
+    BLOCK_TOKENS,
+    HEAD_SIZE_MIN,
+    QUANTISED_HEADS,
+    KvLayout,
+    PimSpec,
+    QuantisedKvLayout,
+)
 from model.spec.attention_descriptor import (
     LIST_ENTRY,
     Descriptor,
@@ -85,10 +92,13 @@ def waves_of(banks: Sequence[int], *, pim_banks: int, depth: int) -> list[dict[i
     return waves
 
 
-def refusal(descriptor: Descriptor, tenant: int, pim: PimSpec, engine: EngineSpec) -> Result:
+def refusal(descriptor: Descriptor, tenant: int, pim: PimSpec) -> Result:
     """Why a descriptor is refused before anything is read for it; ``DONE`` if it is not."""
     d = descriptor
-    size_fits = d.head_size % 16 == 0 and HEAD_SIZE_MIN <= d.head_size <= pim.head_size_max
+    known = {int(StoredFormat.WIDE): 16} | {
+        int(fmt.code): QUANTISED_HEADS for fmt in pim.quantised}
+    size_fits = (d.head_size % known.get(d.format, 16) == 0
+                 and HEAD_SIZE_MIN <= d.head_size <= pim.head_size_max)
     for result, applies in (
             (Result.BAD_OPCODE, d.opcode != Opcode.ATTEND),
             (Result.WRONG_TENANT, d.tenant != tenant),
@@ -96,7 +106,7 @@ def refusal(descriptor: Descriptor, tenant: int, pim: PimSpec, engine: EngineSpe
                 or (d.append and d.format != StoredFormat.WIDE)),
             (Result.BAD_HEAD_SIZE, not size_fits),
             (Result.BAD_GROUP, not 1 <= d.heads <= pim.group_max),
-            (Result.BAD_FORMAT, d.format not in engine.formats),
+            (Result.BAD_FORMAT, d.format not in known),
             (Result.BAD_SCALE, not SCALE_MIN <= d.scale < SCALE_END),
             (Result.NO_BLOCKS, d.blocks == 0),
             (Result.NO_CONTEXT, d.context == 0),
@@ -165,7 +175,7 @@ class Golden:
 
     def find(self, d: Descriptor, tenant: int) -> Outcome:
         """Which blocks take part in which wave, or why none does."""
-        outcome = Outcome(refusal(d, tenant, self.spec.pim, self.engine))
+        outcome = Outcome(refusal(d, tenant, self.spec.pim))
         if outcome.result is not Result.DONE:
             return outcome
         entries = self.entries(d)
@@ -203,7 +213,8 @@ class Golden:
         assert place is not None
         if answer.residency.pim_format != d.format:
             return Result.MIXED_FORMAT, answer.residency.pim_format
-        rows = KvLayout(head_size=d.head_size, columns=self.geometry.columns).rows
+        layout = KvLayout if d.format == StoredFormat.WIDE else QuantisedKvLayout
+        rows = layout(head_size=d.head_size, columns=self.geometry.columns).rows
         if (place.channel != self.pseudo_channel or place.column
                 or place.row + rows > self.geometry.rows):
             return Result.BAD_PLACE, 0
@@ -244,16 +255,33 @@ class Golden:
               queries: bytes) -> list[Part]:
         """The merged (m, l, o) of every head."""
         dtype = DTYPES[self.spec.pim.kv_format]
+        q = np.frombuffer(queries, dtype).reshape(d.heads, d.head_size)
+        scale = float(np.uint32(d.scale).view(np.float32))
+        if d.format != StoredFormat.WIDE:
+            stored_k, stored_v = self._stored(d, outcome.blocks)
+            heads = block_parts(q, stored_k, stored_v, scale=scale, tokens=outcome.tokens,
+                                waves=outcome.waves, spec=self.spec.pim)
+            return [merge(head) for head in heads]
         # The golden attention wants the block that is not full at the end; so does the list,
         # unless that block is elsewhere.
         k, v = (np.concatenate([self._half(block, tokens, layout, value)
                                 for block, tokens in zip(outcome.blocks, outcome.tokens,
                                                          strict=True)])
                 for value in (False, True))
-        q = np.frombuffer(queries, dtype).reshape(d.heads, d.head_size)
-        scale = float(np.uint32(d.scale).view(np.float32))
         heads = wave_parts(q, k, v, waves=outcome.waves, scale=scale, spec=self.spec.pim)
         return [merge(head) for head in heads]
+
+    def _stored(self, d: Descriptor, blocks: Sequence[Block]) -> list[StoredKv]:
+        """K and V of blocks in the format of the descriptor."""
+        layout = QuantisedKvLayout(head_size=d.head_size, columns=self.geometry.columns)
+        elements, scales = (np.frombuffer(b"".join(
+            self.words[bank, row + n // layout.columns, n % layout.columns].to_bytes(
+                BEAT_BYTES, "little") for bank, row in blocks for n in range(first, first + count)),
+            np.uint8).astype(np.int64).reshape(len(blocks), 2, BLOCK_TOKENS, -1)
+            for first, count in ((0, 2 * layout.half_columns), (
+                2 * layout.half_rows * layout.columns, layout.scale_columns)))
+        fmt, = (fmt for fmt in self.spec.pim.quantised if fmt.code == d.format)
+        return [StoredKv(fmt, elements[:, half], scales[:, half]) for half in range(2)]
 
     def _half(self, block: Block, tokens: int, layout: KvLayout,
               value: bool) -> NDArray[np.generic]:

@@ -181,8 +181,6 @@ class EngineSpec:
     bank_blocks : int
         Blocks of one bank that wait for their wave: how far a list may favour a bank before other
         banks go without a block.
-    formats : tuple of StoredFormat
-        What the PIM units multiply.
     """
 
     rings: int = 4
@@ -190,7 +188,6 @@ class EngineSpec:
     lookups: int = 8
     reads: int = 8
     bank_blocks: int = 4
-    formats: tuple[StoredFormat, ...] = (StoredFormat.WIDE,)
 
     def __post_init__(self) -> None:
         require_int("rings", self.rings, 1, 8)

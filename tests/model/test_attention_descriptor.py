@@ -16,7 +16,7 @@ from model.spec.attention_descriptor import (
 )
 from model.spec.dma import Place
 from model.spec.errors import SpecError
-from model.spec.mx import StoredFormat
+from model.spec.mx import MXFP8_E4M3, StoredFormat
 
 GOOD = Descriptor(tenant=3, heads=2, head_size=64, context=33, blocks=3, scale=0x3F80_0000,
                   list=Place(16, 1, 2), query=Place(17, 3), output=Place(18, 4))
@@ -50,7 +50,18 @@ def test_waves_take_the_first_block_of_every_bank(banks: list[int],
     ({"context": 48}, Result.DONE),
 ])
 def test_each_refusal_has_its_name(change: dict[str, int], result: Result) -> None:
-    assert refusal(replace(GOOD, **change), 3, PimSpec(), EngineSpec()) is result
+    assert refusal(replace(GOOD, **change), 3, PimSpec()) is result
+
+
+@pytest.mark.parametrize(("change", "result"), [
+    ({"format": StoredFormat.MXFP8_E4M3}, Result.DONE),
+    ({"format": StoredFormat.MXFP8_E4M3, "head_size": 80}, Result.BAD_HEAD_SIZE),
+    ({"head_size": 80}, Result.DONE), ({"format": StoredFormat.MXINT8}, Result.BAD_FORMAT),
+])
+def test_what_is_multiplied_in_place_is_not_refused(change: dict[str, int],
+                                                    result: Result) -> None:
+    pim = PimSpec(quantised=(MXFP8_E4M3,))
+    assert refusal(replace(GOOD, **change), 3, pim) is result
 
 
 def test_descriptors_lie_in_memory_as_documented() -> None:
