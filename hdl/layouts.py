@@ -81,17 +81,25 @@ def row_pass_layout(spec: SliceSpec) -> data.StructLayout:
         "spacing": 6,                        # clocks between MAC_ALL; at least 1
         "mask": g.pim_banks,                 # PIM units that take part
         "set": range(REGISTER_SETS),         # of QUERY and OUTPUT
+        "append": 1,                         # a token's columns are written before the first column
     })
 
 
 def register_request_layout(spec: SliceSpec) -> data.StructLayout:
-    """One transfer of 32 bytes between the data bus and registers of PIM units."""
+    """One transfer of 32 bytes between the data bus and registers of PIM units.
+
+    Or, with ``column``, a write to the row that a pass with ``append`` has opened; it may be
+    offered while that pass waits (``PimPortSignature.appends``), and is the last with ``ends``.
+    """
     return data.StructLayout({
         "write": 1,
         "register": Register,
         "mask": spec.geometry.pim_banks,     # written: every unit in it; read: exactly one
-        "address": spec.pim.register_address_width,
+        "address": max(spec.pim.register_address_width,
+                       (spec.geometry.columns - 1).bit_length()),
         "data": BEAT_WIDTH,
+        "column": 1,                         # to column `address` of the one bank in `mask`
+        "ends": 1,
     })
 
 
@@ -106,6 +114,8 @@ class PimPortSignature(wiring.Signature):
         For one clock: the oldest unfinished pass has ended, its results are readable.
     register : ``Out(stream.Signature(register_request_layout))``
         Accepted when its command is issued; independent of the passes.
+    appends, appends_value : ``In(1)``
+        A pass has opened its rows and waits for the columns of a token; it is one over values.
     active : ``Out(1)``
         An attention is under way: refreshes of the PIM banks are postponed as far as the standard
         lets them.
@@ -119,6 +129,7 @@ class PimPortSignature(wiring.Signature):
             "row_pass": Out(stream.Signature(row_pass_layout(spec))),
             "pass_done": In(1),
             "register": Out(stream.Signature(register_request_layout(spec))),
+            "appends": In(1), "appends_value": In(1),
             "active": Out(1),
             "register_valid": In(1),
             "register_data": In(BEAT_WIDTH),

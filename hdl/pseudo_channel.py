@@ -105,6 +105,7 @@ class PseudoChannel(wiring.Component):
         connect(m, engine.query, sequencer.ordered_query)
         connect(m, engine.order, sequencer.order)
         connect(m, engine.waves, sequencer.waves)
+        connect(m, engine.token, sequencer.token)
         self._attend(m, memory, block, sequencer, softmax)
         return m
 

@@ -86,6 +86,7 @@ class AttentionSystem(wiring.Component):
         connect(m, engine.translator, walker.requester)
         connect(m, engine.order, sequencer.order)
         connect(m, engine.waves, sequencer.waves)
+        connect(m, engine.token, sequencer.token)
         connect(m, engine.query, sequencer.ordered_query)
         connect(m, engine.elsewhere, flipped(self.elsewhere))
         for n in range(self.engine.rings):

@@ -2,15 +2,18 @@
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 from cocotb.triggers import RisingEdge
 
+from hdl.attention.token_writer import token_layout
 from hdl.attention.wave import wave_layout
 from hdl.attention.wave_source import AttentionRequest
 from hdl.layouts import result_layout
+from model.spec.attention import KvLayout
 from model.spec.geometry import BEAT_BYTES
 from model.spec.slice import SliceSpec
-from tb.bench import Bench, StreamDriver, StreamMonitor
+from tb.bench import StreamDriver, StreamMonitor
 from tb.translator_memory import flat, unpacked
 
 BEAT_BITS = 8 * BEAT_BYTES
@@ -28,21 +31,26 @@ class Attention:
 
 
 class StubSequencer:
-    """Takes attentions, waves and queries, each in order; answers with random beats.
+    """Takes attentions, waves, queries and new tokens, each in order; answers with random beats.
+
+    A new token has to be there before its wave; it is written to ``tb.memory`` with it.
 
     Parameters
     ----------
-    tb : Bench
+    tb : DescriptorBench
     spec : SliceSpec
     stall : float
         Probability of a stall on every stream.
     """
 
-    def __init__(self, tb: Bench, spec: SliceSpec, *, stall: float) -> None:
+    def __init__(self, tb: Any, spec: SliceSpec, *, stall: float) -> None:
         self.tb, self.banks = tb, spec.geometry.pim_banks
         self.attentions: list[Attention] = []
         self._waves: deque[dict[str, int]] = deque()
         self._queries: deque[int] = deque()
+        self._tokens: list[dict[str, int]] = []
+        self._token = flat(token_layout(spec))
+        self._columns, self._written = spec.geometry.columns, 0
         self._settled = 0
         self._order, self._wave = flat(AttentionRequest()), flat(wave_layout(spec))
         self._answer = StreamDriver(tb, "result", idle=stall)
@@ -50,6 +58,8 @@ class StubSequencer:
         StreamMonitor(tb, "order", self._ordered, stall=stall)
         StreamMonitor(tb, "waves", self._waved, stall=stall)
         StreamMonitor(tb, "query", self._queried, stall=stall)
+        StreamMonitor(tb, "token",
+                      lambda p: self._tokens.append(unpacked(self._token, p)), stall=stall)
 
     def _ordered(self, payload: int) -> None:
         order = unpacked(self._order, payload)
@@ -58,7 +68,7 @@ class StubSequencer:
         self._settle()
 
     def _waved(self, payload: int) -> None:
-        self._waves.append(unpacked(self._wave, payload))
+        self._waves.append({**unpacked(self._wave, payload), "columns_here": len(self._tokens)})
         self._settle()
 
     def _queried(self, payload: int) -> None:
@@ -87,7 +97,24 @@ class StubSequencer:
         rows = {row for row, _ in blocks.values()}
         assert not wave["uniform"] or (len(rows) == 1 and wave["rows.0"] in rows)
         attention.waves.append(blocks)
+        if wave["append.valid"]:
+            self._append(wave, attention.order["last_chunk"] + 1)
         attention.whole = bool(wave["last"])
+
+    def _append(self, wave: dict[str, int], chunks: int) -> None:
+        first, self._written = self._written, self._written + 2 * chunks
+        self.tb.check(wave["columns_here"] >= self._written, True, "token before its wave")
+        half = KvLayout(head_size=16 * chunks, columns=self._columns).half_rows
+        row = wave["append.first"]
+        for n, column in enumerate(self._tokens[first:self._written]):
+            self.tb.check(column["value"], n // chunks, "column of K or V")
+            place = (column["bank"], wave[f"rows.{column['bank']}"] + row
+                     + half * column["value"], column["column"])
+            self.tb.memory[place] = column["data"]
+            row += column["ends"]
+            if n % chunks == chunks - 1:
+                self.tb.check(row, wave["append.last"] + 1, "rows of the token")
+                row = wave["append.first"]
 
     @staticmethod
     def _beats(attention: Attention) -> int:

@@ -10,6 +10,7 @@ from hdl.attention.pass_issuer import PassIssuer
 from hdl.attention.register_arbiter import RegisterArbiter
 from hdl.attention.register_readers import OutputReader, ScoreReader, softmax_states
 from hdl.attention.register_writers import QueryLoader, RowWriter, WeightWriter
+from hdl.attention.token_writer import TokenWriter, token_layout
 from hdl.attention.wave import COUNT_BITS, WaveFork, wave_layout
 from hdl.attention.wave_source import AttentionRequest, WaveSource
 from hdl.layouts import (
@@ -27,7 +28,7 @@ from model.spec.slice import SliceSpec
 ROLES = ("rows", "keys", "values", "scores", "weights", "outputs")
 """Who needs every wave."""
 
-REGISTER_ROLES = ("rows", "scores", "weights", "queries", "outputs")
+REGISTER_ROLES = ("tokens", "rows", "scores", "weights", "queries", "outputs")
 """Who uses the registers of the PIM units; whom row passes wait for goes first."""
 
 
@@ -48,6 +49,8 @@ class AttentionSequencer(wiring.Component):
         Asks for an attention; several may wait (:class:`~hdl.attention.wave_source.WaveSource`).
     order, waves : ``In(stream.Signature(AttentionRequest()))``, ``In(stream)``
         Attentions whose waves come by themselves (:class:`~hdl.attention.wave_source.WaveSource`).
+    token : ``In(stream.Signature(token_layout(spec)))``
+        New tokens, for those waves that append (:class:`~hdl.attention.token_writer.TokenWriter`).
     busy : ``Out(1)``
         From the clock after ``start`` to the last beat of the last result.
     refused : ``Out(1)``
@@ -76,6 +79,7 @@ class AttentionSequencer(wiring.Component):
     request: data.View
     order: stream.Interface
     waves: stream.Interface
+    token: stream.Interface
     busy: Signal
     refused: Signal
     shape: data.View
@@ -102,6 +106,7 @@ class AttentionSequencer(wiring.Component):
             "start": In(1), "request": In(AttentionRequest()),
             "order": In(stream.Signature(AttentionRequest())),
             "waves": In(stream.Signature(wave_layout(spec))),
+            "token": In(stream.Signature(token_layout(spec))),
             "busy": Out(1), "refused": Out(1),
             "shape": Out(AttentionShape(spec.pim)), "partial": Out(1), "scale": Out(FP32.width),
             "entry": Out(range(WAVES_MAX)), "wave_row": In(range(spec.geometry.rows)),
@@ -128,6 +133,7 @@ class AttentionSequencer(wiring.Component):
         m.submodules.scores = scores = ScoreReader(spec)
         m.submodules.weights = weights = WeightWriter(spec)
         m.submodules.outputs = outputs = OutputReader(spec)
+        m.submodules.tokens = tokens = TokenWriter(spec)
         m.submodules.arbiter = arbiter = RegisterArbiter(spec, REGISTER_ROLES)
 
         connect(m, fork.i, source.o)
@@ -137,8 +143,8 @@ class AttentionSequencer(wiring.Component):
                             ("scores", scores.wave), ("weights", weights.wave),
                             ("outputs", outputs.wave)):
             connect(m, taker, getattr(fork, name))
-        for name, role in zip(REGISTER_ROLES, (rows, scores, weights, queries, outputs),
-                              strict=True):
+        for name, role in zip(
+                REGISTER_ROLES, (tokens, rows, scores, weights, queries, outputs), strict=True):
             connect(m, getattr(arbiter, name), role.register)
         connect(m, arbiter.o, flipped(self.pim.register))
         connect(m, issuer.row_pass, flipped(self.pim.row_pass))
@@ -146,6 +152,7 @@ class AttentionSequencer(wiring.Component):
         connect(m, weights.rescale, flipped(self.rescale))
         connect(m, weights.weight, flipped(self.weight))
         connect(m, outputs.part, flipped(self.part))
+        connect(m, flipped(self.token), tokens.token)
 
         settled = Signal(COUNT_BITS)
         m.d.sync += settled.eq(settled + self.settled)
@@ -171,6 +178,8 @@ class AttentionSequencer(wiring.Component):
             outputs.state.eq(self.state), arbiter.register_valid.eq(self.pim.register_valid),
             self.shape.eq(source.shape), self.partial.eq(source.partial),
             self.scale.eq(source.scale), self.refused.eq(source.refused),
+            tokens.appends.eq(self.pim.appends),
+            tokens.appends_value.eq(self.pim.appends_value),
             self.busy.eq(source.busy), self.pim.active.eq(source.busy),
         ]
         self._queries(m, source, queries)

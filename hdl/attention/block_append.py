@@ -1,20 +1,20 @@
-"""A new token's K and V, from where the model has left them into the last block of its sequence."""
+"""A new token's K and V, from where the model has left them to the sequencer."""
 
-from amaranth import Array, Module, Mux, Signal, Value
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hdl.attention.beat_reader import COUNT_BITS, BeatReader
-from hdl.attention.descriptor_layouts import write_layout
+from hdl.attention.token_writer import token_layout
 from hdl.dma.layouts import PLACE_LAYOUT, spot_layout
 from hdl.layouts import BEAT_WIDTH
-from model.spec.attention import BLOCK_TOKENS, KvLayout
+from model.spec.attention import BLOCK_TOKENS
 from model.spec.port import Status
 from model.spec.slice import SliceSpec
 
 
 class BlockAppend(wiring.Component):
-    """Reads the token as soon as it is known where it is; writes it, whole or not at all.
+    """Reads the token as soon as it is known where it is; hands it on, whole or not at all.
 
     Parameters
     ----------
@@ -28,16 +28,15 @@ class BlockAppend(wiring.Component):
         Head size / 16 - 1; constant until ``done``.
     stop : ``In(1)``
         Nothing more is read.
-    go, bank, row, token : ``In``
-        Where it has to be: first row of the block, number of the token in it; until ``done``.
+    go, bank, number : ``In``
+        Where it has to be: bank of the block, number of the token in it; until ``done``.
     done : ``Out(1)``
-        For one clock: all words have reached the array, or none will.
+        For one clock: all columns have been handed on, or none will.
     failed, why : ``Out(1)``, ``Out(Status)``
-        Something of the token could not be read or written; until the next ``load``.
+        Something of the token could not be read; until the next ``load``.
     fetch, slot, fetched, fetched_slot, status, content : see :class:`BeatReader`
-    write : ``Out(stream.Signature(write_layout(spec)))``
-    written, written_status : ``In(1)``, ``In(Status)``
-        A write has been answered.
+    token : ``Out(stream.Signature(token_layout(spec)))``
+        Its columns.
     waiting : ``Out(1)``
         Answers are outstanding.
     """
@@ -48,8 +47,7 @@ class BlockAppend(wiring.Component):
     stop: Signal
     go: Signal
     bank: Signal
-    row: Signal
-    token: Signal
+    number: Signal
     done: Signal
     failed: Signal
     why: Signal
@@ -59,9 +57,7 @@ class BlockAppend(wiring.Component):
     fetched_slot: Signal
     status: Signal
     content: Signal
-    write: stream.Interface
-    written: Signal
-    written_status: Signal
+    token: stream.Interface
     waiting: Signal
 
     def __init__(self, spec: SliceSpec) -> None:
@@ -70,21 +66,19 @@ class BlockAppend(wiring.Component):
         super().__init__({
             "load": In(1), "place": In(PLACE_LAYOUT), "last_chunk": In(range(spec.pim.chunks_max)),
             "stop": In(1),
-            "go": In(1), "bank": In(range(max(2, g.pim_banks))), "row": In(range(g.rows)),
-            "token": In(range(BLOCK_TOKENS)), "done": Out(1), "failed": Out(1), "why": Out(Status),
+            "go": In(1), "bank": In(range(max(2, g.pim_banks))),
+            "number": In(range(BLOCK_TOKENS)),
+            "done": Out(1), "failed": Out(1), "why": Out(Status),
             "fetch": Out(stream.Signature(spot_layout(spec))), "slot": Out(range(self.depth)),
             "fetched": In(1), "fetched_slot": In(range(self.depth)), "status": In(Status),
             "content": In(BEAT_WIDTH),
-            "write": Out(stream.Signature(write_layout(spec))),
-            "written": In(1), "written_status": In(Status), "waiting": Out(1),
+            "token": Out(stream.Signature(token_layout(spec))), "waiting": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.reader = reader = BeatReader(self.spec, depth=self.depth)
         connect(m, reader.fetch, flipped(self.fetch))
-        bad, refused = Signal(), Signal()
-        unanswered = Signal(range(2 * self.depth))
         beats = Signal(COUNT_BITS)
         m.d.comb += [
             beats.eq(2 * (self.last_chunk + 1)),
@@ -92,33 +86,28 @@ class BlockAppend(wiring.Component):
             reader.stop.eq(self.stop), self.slot.eq(reader.slot),
             reader.fetched.eq(self.fetched), reader.fetched_slot.eq(self.fetched_slot),
             reader.status.eq(self.status), reader.content.eq(self.content),
-            self.waiting.eq(reader.waiting | (unanswered != 0)),
-            refused.eq(self.written & (self.written_status != Status.OK)),
-            bad.eq(reader.bad | refused),
+            self.waiting.eq(reader.waiting),
         ]
-        with m.If(self.load | (bad & ~self.failed)):
-            m.d.sync += [self.failed.eq(bad),
-                         self.why.eq(Mux(refused, self.written_status, reader.why))]
-        fire = self.write.valid & self.write.ready
-        m.d.sync += unanswered.eq((unanswered + fire - self.written)[:len(unanswered)])
+        with m.If(self.load | (reader.bad & ~self.failed)):
+            m.d.sync += [self.failed.eq(reader.bad), self.why.eq(reader.why)]
+        fire = self.token.valid & self.token.ready
         last = Signal()
         with m.FSM():
             with m.State("READ"):
                 with m.If(self.go & reader.asked & ~reader.waiting):
-                    m.next = "WRITE"
+                    m.next = "HAND_ON"
                     with m.If(self.failed):
-                        m.next = "ANSWERS"
-            with m.State("WRITE"):
-                m.d.comb += [self.write.valid.eq(reader.o.valid),
-                             reader.o.ready.eq(self.write.ready)]
+                        m.next = "DONE"
+            with m.State("HAND_ON"):
+                m.d.comb += [self.token.valid.eq(reader.o.valid),
+                             reader.o.ready.eq(self.token.ready)]
                 with m.If(fire & last):
-                    m.next = "ANSWERS"
-            with m.State("ANSWERS"):
-                with m.If(unanswered == 0):
-                    m.d.comb += self.done.eq(1)
-                    m.next = "READ"
+                    m.next = "DONE"
+            with m.State("DONE"):
+                m.d.comb += self.done.eq(1)
+                m.next = "READ"
         self._walk(m, fire, last)
-        m.d.comb += self.write.p.data.eq(reader.o.payload)
+        m.d.comb += self.token.p.data.eq(reader.o.payload)
         return m
 
     def _walk(self, m: Module, fire: Value, last: Signal) -> None:
@@ -126,16 +115,13 @@ class BlockAppend(wiring.Component):
         columns = self.spec.geometry.columns
         chunk, value = Signal(range(self.spec.pim.chunks_max)), Signal()
         at_end = chunk == self.last_chunk
-        half_rows = Array(KvLayout.rows_for(BLOCK_TOKENS * n, columns)
-                          for n in range(1, self.spec.pim.chunks_max + 1))
         index = Signal(range(BLOCK_TOKENS * self.spec.pim.chunks_max))
-        bits = (columns - 1).bit_length()
-        spot = self.write.p.spot
-        row = self.row + (index >> bits) + Mux(value, half_rows[self.last_chunk], 0)
+        column = self.token.p.column
         m.d.comb += [
-            index.eq((self.token * (self.last_chunk + 1) + chunk)[:len(index)]),
-            spot.bank.eq(self.bank), spot.row.eq(row[:len(spot.row)]),
-            spot.column.eq(index[:len(spot.column)]),
+            index.eq((self.number * (self.last_chunk + 1) + chunk)[:len(index)]),
+            self.token.p.bank.eq(self.bank), column.eq(index[:len(column)]),
+            self.token.p.value.eq(value),
+            self.token.p.ends.eq(at_end | (column == columns - 1)),
             last.eq(value & at_end),
         ]
         with m.If(fire):

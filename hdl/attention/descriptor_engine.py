@@ -20,6 +20,7 @@ from hdl.attention.descriptor_rings import RING_STATUS, DescriptorRings
 from hdl.attention.list_walker import ListWalker
 from hdl.attention.query_feeder import QueryFeeder
 from hdl.attention.result_writer import RecordWriter, ResultWriter
+from hdl.attention.token_writer import token_layout
 from hdl.attention.wave import wave_layout
 from hdl.attention.wave_builder import WaveBuilder
 from hdl.attention.wave_source import AttentionRequest
@@ -61,7 +62,8 @@ class DescriptorEngine(wiring.Component):
     order : ``Out(stream.Signature(AttentionRequest()))``
     waves : ``Out(stream.Signature(wave_layout(spec)))``
     query : ``Out(stream.Signature(256))``
-        To the sequencer: attentions, their waves and queries, each in order.
+    token : ``Out(stream.Signature(token_layout(spec)))``
+        To the sequencer: attentions, their waves, queries and new tokens, each in order.
     result : ``In(stream.Signature(result_layout()))``
         What came of them, in order.
     elsewhere : ``Out(stream.Signature(ELSEWHERE))``
@@ -79,6 +81,7 @@ class DescriptorEngine(wiring.Component):
     order: stream.Interface
     waves: stream.Interface
     query: stream.Interface
+    token: stream.Interface
     result: stream.Interface
     elsewhere: stream.Interface
     announced: Signal
@@ -99,6 +102,7 @@ class DescriptorEngine(wiring.Component):
             "order": Out(stream.Signature(AttentionRequest())),
             "waves": Out(stream.Signature(wave_layout(spec))),
             "query": Out(stream.Signature(BEAT_WIDTH)),
+            "token": Out(stream.Signature(token_layout(spec))),
             "result": In(stream.Signature(result_layout())),
             "elsewhere": Out(stream.Signature(ELSEWHERE)),
             "announced": Out(1), "erred": Out(1), "lost": Out(1),
@@ -124,6 +128,7 @@ class DescriptorEngine(wiring.Component):
         connect(m, front.order, flipped(self.order))
         connect(m, front.o, flipped(self.waves))
         connect(m, feeder.o, flipped(self.query))
+        connect(m, appender.token, flipped(self.token))
         connect(m, flipped(self.result), results.result)
         connect(m, walker.asks, flipped(self.elsewhere))
         connect(m, walker.lookup, flipped(self.translator.lookup))
@@ -166,8 +171,8 @@ class DescriptorEngine(wiring.Component):
             appender.load.eq(front.append), appender.place.eq(data.View(PLACE_LAYOUT, d.token)),
             appender.last_chunk.eq((d.head_size[4:] - 1)[:len(appender.last_chunk)]),
             appender.stop.eq(walker.over & ~front.append), appender.go.eq(walker.append),
-            appender.bank.eq(walker.bank), appender.row.eq(walker.row),
-            appender.token.eq((d.context - 1)[:len(appender.token)]),
+            appender.bank.eq(walker.bank),
+            appender.number.eq((d.context - 1)[:len(appender.number)]),
 
             builder.abandon.eq(front.abandon), builder.end.eq(front.end),
             front.done.eq(builder.done), front.begins.eq(builder.begin),
@@ -201,7 +206,6 @@ class DescriptorEngine(wiring.Component):
             (feeder.fetch, feeder.fetch.p, Source.QUERY, feeder.slot),
             (appender.fetch, appender.fetch.p, Source.TOKEN, appender.slot)]
         writes: list[tuple[Any, Any, Source, Value]] = [
-            (appender.write, appender.write.p.spot, Source.APPEND, Const(0, 1)),
             (results.write, results.write.p.spot, Source.OUTPUT, jobs.writing),
             (records.write, records.write.p.spot, Source.RECORD, Const(0, 1))]
         share = StreamShare(request_layout(self.spec), len(reads) + len(writes))
@@ -234,7 +238,6 @@ class DescriptorEngine(wiring.Component):
             walker.fetched.eq(of(Source.LIST)),
             feeder.fetched.eq(of(Source.QUERY)),
             appender.fetched.eq(of(Source.TOKEN)),
-            appender.written.eq(of(Source.APPEND)), appender.written_status.eq(answer.p.status),
             jobs.answered.eq(of(Source.OUTPUT)),
             jobs.answered_job.eq(tag.number[:len(jobs.answered_job)]),
             jobs.answer.eq(answer.p.status),

@@ -5,6 +5,7 @@ import enum
 from amaranth import Value
 from amaranth.lib import data
 
+from hdl.attention.wave import append_layout
 from hdl.dma.layouts import spot_layout, table_layout
 from hdl.layouts import BEAT_WIDTH
 from hdl.translator.layouts import block_id_layout
@@ -39,9 +40,8 @@ class Source(enum.Enum):
     LIST = 1
     QUERY = 2       # number: slot
     TOKEN = 3       # number: slot
-    APPEND = 4
-    OUTPUT = 5      # number: job
-    RECORD = 6
+    OUTPUT = 4      # number: job
+    RECORD = 5
 
 
 TAG = data.StructLayout({"source": Source, "number": TAG_WIDTH - 3})
@@ -58,7 +58,7 @@ def pim_block_layout(spec: SliceSpec) -> data.StructLayout:
     g = spec.geometry
     return data.StructLayout({
         "bank": range(max(g.pim_banks, 2)), "row": range(g.rows),
-        "tokens": range(BLOCK_TOKENS + 1)})
+        "tokens": range(BLOCK_TOKENS + 1), "append": append_layout(spec)})
 
 
 ELSEWHERE = data.StructLayout({

@@ -31,7 +31,7 @@ class ListWalker(wiring.Component):
     """Reads the list, asks the translator, and hands out the blocks in order, or the first trouble.
 
     A block that is elsewhere is announced instead, if the descriptor allows it. The last block
-    waits until the new token has been appended to it.
+    waits until the sequencer has the new token, if there is one.
 
     Parameters
     ----------
@@ -52,10 +52,10 @@ class ListWalker(wiring.Component):
     o : ``Out(stream.Signature(pim_block_layout(spec)))``
     asks : ``Out(stream.Signature(ELSEWHERE))``
         Blocks that are elsewhere.
-    append, bank, row, appended : ``Out``, ``Out``, ``Out``, ``In``
-        The new token goes to this block, until it is ``appended``.
+    append, bank, appended : ``Out``, ``Out``, ``In``
+        The new token goes to a block of this bank, until it is ``appended``: handed over.
     append_failed, append_why : ``In(1)``, ``In(Status)``
-        With ``appended``: it is not there, and why.
+        With ``appended``: it could not be read, and why.
     over : ``Out(1)``
         The whole list has been handed out, or there is trouble; until the next ``load``.
     trouble_valid, trouble : ``Out(1)``, ``Out(TROUBLE)``
@@ -76,7 +76,6 @@ class ListWalker(wiring.Component):
     asks: stream.Interface
     append: Signal
     bank: Signal
-    row: Signal
     appended: Signal
     append_failed: Signal
     append_why: Signal
@@ -100,7 +99,7 @@ class ListWalker(wiring.Component):
             "load": In(1), "descriptor": In(DESCRIPTOR_LAYOUT), "tenant": In(8),
             "pseudo_channel": In(8),
             "o": Out(stream.Signature(block)), "asks": Out(stream.Signature(ELSEWHERE)),
-            "append": Out(1), "bank": Out(block["bank"].shape), "row": Out(block["row"].shape),
+            "append": Out(1), "bank": Out(block["bank"].shape),
             "appended": In(1), "append_failed": In(1), "append_why": In(Status),
             "over": Out(1), "trouble_valid": Out(1), "trouble": Out(TROUBLE), "none": Out(1),
             "waiting": Out(1),
@@ -171,6 +170,8 @@ class ListWalker(wiring.Component):
         writes = d.append & last
         away = (found.fault == Fault.NOT_RESIDENT) & ~d.resident & ~writes
         written, unwritten, why = Signal(), Signal(), Signal(Status)
+        index = Signal(range(BLOCK_TOKENS * self.spec.pim.chunks_max))      # of its first column
+        bits = (self.spec.geometry.columns - 1).bit_length()
         misplaced = ((place.channel != self.pseudo_channel) | place.column.any()
                      | (place.row + rows > self.spec.geometry.rows))
         for wrong, reason in ((misplaced, Result.BAD_PLACE),
@@ -185,9 +186,12 @@ class ListWalker(wiring.Component):
         m.d.comb += [
             here.eq(answers & ~away & (result == Result.DONE)),
             self.append.eq(here & writes & ~written),
-            self.bank.eq(place.bank[:len(self.bank)]), self.row.eq(place.row),
+            self.bank.eq(place.bank[:len(self.bank)]),
             self.o.valid.eq(here & (~writes | (written & ~unwritten))),
             self.o.p.bank.eq(self.bank), self.o.p.row.eq(place.row),
+            index.eq((d.context - 1)[:TOKEN_BITS] * (last_chunk + 1)),
+            self.o.p.append.valid.eq(writes), self.o.p.append.first.eq(index >> bits),
+            self.o.p.append.last.eq((index + last_chunk) >> bits),
             self.o.p.tokens.eq(Mux(last, (d.context - 1)[:TOKEN_BITS] + 1, BLOCK_TOKENS)),
             self.asks.valid.eq(answers & away),
             self.asks.p.cookie.eq(d.cookie), self.asks.p.entry.eq(number),

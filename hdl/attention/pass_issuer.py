@@ -1,11 +1,20 @@
 """Turns waves into row passes: scores of the next wave before outputs of this one."""
 
+from typing import Any
+
 from amaranth import Array, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from hdl.attention.wave import COUNT_BITS, Progress, lead, wave_layout, wave_mask
+from hdl.attention.wave import (
+    COUNT_BITS,
+    Progress,
+    append_layout,
+    lead,
+    wave_layout,
+    wave_mask,
+)
 from hdl.layouts import AttentionShape, row_pass_layout
 from model.spec.attention import BLOCK_TOKENS, KvLayout, MacMode
 from model.spec.mx import StoredFormat
@@ -122,6 +131,12 @@ class PassIssuer(wiring.Component):
         """Walks the rows of one block's K, V or scales, counted from the block's first row."""
         pim, columns, out = self._spec.pim, self._spec.geometry.columns, self.row_pass.p
         chunks, last_chunk = range(1, pim.chunks_max + 1), self.shape.last_chunk
+        append: Any = Mux(mode == MacMode.DOT, self.keys.p.append.as_value(),
+                          self.values.p.append.as_value())
+        append = data.View(append_layout(self._spec), append)
+        number = Signal.like(out.row)       # of the row in K or in V
+        m.d.comb += out.append.eq(append.valid & (mode != MacMode.SCALE)
+                                  & (number >= append.first) & (number <= append.last))
         first, count = Signal.like(out.row), Signal(range(BLOCK_TOKENS * pim.chunks_max + 1))
         half_columns, half_rows = Signal.like(count), Signal.like(count)
         m.d.comb += [
@@ -153,10 +168,10 @@ class PassIssuer(wiring.Component):
                                self._spec.mac_spacing)),
         ]
         with m.If(begin):
-            m.d.sync += [out.row.eq(first), left.eq(count), out.start.eq(1)]
+            m.d.sync += [out.row.eq(first), number.eq(0), left.eq(count), out.start.eq(1)]
         with m.Elif(fire):
-            m.d.sync += [out.row.eq(out.row + 1), left.eq((left - columns)[:len(left)]),
-                         out.start.eq(0)]
+            m.d.sync += [out.row.eq(out.row + 1), number.eq(number + 1), out.start.eq(0),
+                         left.eq((left - columns)[:len(left)])]
 
     def _elaborate_retirement(self, m: Module, dot: Value, issue: Signal, fire: Signal,
                               last_row: Value) -> None:

@@ -10,7 +10,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from model.spec.attention import BLOCK_TOKENS, ROW_LATCHES
+from model.spec.attention import BLOCK_TOKENS, ROW_LATCHES, KvLayout
 from model.spec.slice import SliceSpec
 
 WAVES_IN_FLIGHT = ROW_LATCHES
@@ -18,6 +18,12 @@ WAVES_IN_FLIGHT = ROW_LATCHES
 
 COUNT_BITS = 4
 """Bits of a wave counter: enough to tell apart all waves in flight."""
+
+
+def append_layout(spec: SliceSpec) -> data.StructLayout:
+    """Which rows of its K, and of its V, a new token is written to; perhaps none."""
+    rows = range(KvLayout.rows_for(BLOCK_TOKENS * spec.pim.chunks_max, spec.geometry.columns))
+    return data.StructLayout({"valid": 1, "first": rows, "last": rows})
 
 
 def wave_layout(spec: SliceSpec) -> data.StructLayout:
@@ -29,6 +35,7 @@ def wave_layout(spec: SliceSpec) -> data.StructLayout:
         "uniform": 1,                        # all rows are the same
         "first": 1, "last": 1,               # wave of its attention
         "set": 1,                            # of QUERY, OUTPUT and softmax state that it uses
+        "append": append_layout(spec),
     })
 
 

@@ -1,7 +1,7 @@
 """Blocks in any order of banks, put together to waves."""
 
 from functools import reduce
-from operator import and_
+from operator import and_, or_
 
 from amaranth import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, stream, wiring
@@ -114,6 +114,9 @@ class WaveBuilder(wiring.Component):
                               for queue, head in zip(queues, heads, strict=True)))
         return [
             held.uniform.eq(agree),
+            held.append.eq(reduce(or_, (Mux(queue.r_rdy & head.append.valid,
+                                            head.append.as_value(), 0)
+                                        for queue, head in zip(queues, heads, strict=True)))),
             *(held.rows[bank].eq(head.row) for bank, head in enumerate(heads)),
             *(held.tokens[bank].eq(Mux(queue.r_rdy, head.tokens, 0))
               for bank, (queue, head) in enumerate(zip(queues, heads, strict=True))),

@@ -319,4 +319,4 @@ class WaveSource(wiring.Component):
             ]
         with m.If(paged):
             m.d.comb += [wave[name].eq(given[name])
-                         for name in ("rows", "tokens", "uniform", "first", "last")]
+                         for name in ("rows", "tokens", "uniform", "first", "last", "append")]

@@ -6,7 +6,8 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.layouts import row_command_layout
+from hdl.layouts import column_command_layout, row_command_layout
+from model.spec.attention import ROW_LATCHES, Register
 from model.spec.geometry import ChannelGeometry
 from model.spec.slice import SliceSpec
 from model.spec.timing import Command
@@ -47,8 +48,10 @@ class BankTable(wiring.Component):
 
     Members
     -------
-    row : ``In(row_command_layout(spec))``
-        Command issued in this clock.
+    row, column : ``In(row_command_layout(spec))``, ``In(column_command_layout(spec))``
+        Commands issued in this clock.
+    write_data : ``In``
+        What a row latch is written with, if ``column`` does that.
     events : ``Out(RowEventsSignature(spec))``
         What it does, in the same clock.
     open : ``Out(banks)``
@@ -58,6 +61,8 @@ class BankTable(wiring.Component):
     """
 
     row: Any
+    column: Any
+    write_data: Signal
     events: Any
     open: Signal
     rows: Any
@@ -66,7 +71,8 @@ class BankTable(wiring.Component):
         self.spec = spec
         banks = len(spec.geometry.banks)
         super().__init__({
-            "row": In(row_command_layout(spec)),
+            "row": In(row_command_layout(spec)), "column": In(column_command_layout(spec)),
+            "write_data": In(range(spec.geometry.rows)),
             "events": Out(RowEventsSignature(spec)),
             "open": Out(banks),
             "rows": Out(data.ArrayLayout(range(spec.geometry.rows), banks)),
@@ -86,7 +92,18 @@ class BankTable(wiring.Component):
                                  Mux(command == Command.PRE_ALL, every, 0))),
         ]
         m.d.sync += self.open.eq(self.open & ~events.closes | events.opens)
+        every_bank = command == Command.ACT_ALL
+        latches_row = ((self.column.command == Command.REG_WR)
+                       & (self.column.register == Register.ROW))
         for slot in range(len(geometry.banks)):
+            row: Value = self.row.row
+            if slot < geometry.pim_banks:           # ACT_ALL adds what the bank's latch holds
+                latches = Signal(data.ArrayLayout(range(geometry.rows), ROW_LATCHES),
+                                 name=f"latches_{slot}")
+                with m.If(latches_row & self.column.mask[slot]):
+                    m.d.sync += latches[self.column.address[:len(self.row.latch)]].eq(
+                        self.write_data)
+                row = row + Mux(every_bank, latches[self.row.latch], 0)
             with m.If(events.opens[slot]):
-                m.d.sync += self.rows[slot].eq(self.row.row)
+                m.d.sync += self.rows[slot].eq(row[:len(self.row.row)])
         return m

@@ -25,6 +25,7 @@ from hdl.layouts import (
 )
 from hdl.pim.pim_unit import pim_unit
 from hdl.reliability.layouts import UpkeepSignature
+from model.spec.attention import MacMode
 from model.spec.errors import SpecError
 from model.spec.slice import SliceSpec
 from model.spec.timing import Command
@@ -154,7 +155,8 @@ class Channel(wiring.Component):
         m.d.comb += [
             held.eq(refresh.slots | Mux(sequencer.busy, pim_slots, 0)),
             guard.row.eq(scheduler.row), guard.column.eq(scheduler.column),
-            table.row.eq(scheduler.row),
+            table.row.eq(scheduler.row), table.column.eq(scheduler.column),
+            table.write_data.eq(self.commands.write_data[:len(table.write_data)]),
             requests.open.eq(table.open), requests.rows.eq(table.rows),
             requests.held.eq(held), requests.refreshing.eq(guard.refreshing),
             requests.leaving.eq(refresh.slots & ~Mux(sequencer.busy, pim_slots, 0)),
@@ -200,6 +202,10 @@ class Channel(wiring.Component):
             scheduler.pass_busy.eq(sequencer.busy),
             scheduler.reserve.eq(sequencer.reserve),
             self.pim.pass_done.eq(sequencer.done),
+            self.pim.appends.eq(sequencer.appends),
+            self.pim.appends_value.eq(sequencer.row_pass.mode == MacMode.AXPY),
+            sequencer.appended.eq(self.pim.register.valid & self.pim.register.ready
+                                  & self.pim.register.p.column & self.pim.register.p.ends),
         ]
 
     def _connect_data(self, m: Module, requests: RequestPool, scheduler: Scheduler,

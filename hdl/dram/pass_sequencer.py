@@ -39,6 +39,10 @@ class PassSequencer(wiring.Component):
         Asks for ACT_ALL, PRE_ALL, MAC_ALL.
     row_pass, column : ``Out``
         The pass under way or next, and the column of ``mac``.
+    appended : ``In(1)``
+        For one clock: the last of the columns that a pass waits for is being written.
+    appends : ``Out(1)``
+        A pass waits for them.
     issued_activate, issued_precharge, issued_mac, issued_refresh : ``In(1)``
         What is issued to the PIM banks in this clock.
     busy : ``Out(1)``
@@ -58,6 +62,8 @@ class PassSequencer(wiring.Component):
     mac: Signal
     row_pass: Any
     column: Signal
+    appended: Signal
+    appends: Signal
     issued_activate: Signal
     issued_precharge: Signal
     issued_mac: Signal
@@ -74,6 +80,7 @@ class PassSequencer(wiring.Component):
             "hold": In(1), "closed": In(1), "settled": In(1),
             "activate": Out(1), "precharge": Out(1), "mac": Out(1),
             "row_pass": Out(layout), "column": Out(range(spec.geometry.columns)),
+            "appended": In(1), "appends": Out(1),
             "issued_activate": In(1), "issued_precharge": In(1),
             "issued_mac": In(1), "issued_refresh": In(1),
             "busy": Out(1), "reserve": Out(1), "done": Out(1),
@@ -94,7 +101,7 @@ class PassSequencer(wiring.Component):
             self.busy.eq(running | waiting),
             self.activate.eq(waiting & self.closed),
             self.precharge.eq(Mux(running, columns_done, waiting & ~self.closed)),
-            self.mac.eq(running & ~columns_done & (gap == 0)),
+            self.mac.eq(running & ~columns_done & (gap == 0) & ~self.appends),
             # After a refresh the banks are busy for long: no need to hold up the others yet.
             self.reserve.eq(self.activate & (self.settled | ~refreshed)),
         ]
@@ -103,7 +110,9 @@ class PassSequencer(wiring.Component):
             m.d.sync += refreshed.eq(1)
         with m.If(self.issued_activate):
             m.d.sync += [running.eq(1), columns_done.eq(0), self.column.eq(0), gap.eq(0),
-                         refreshed.eq(0)]
+                         refreshed.eq(0), self.appends.eq(self.row_pass.append)]
+        with m.If(self.appended):
+            m.d.sync += self.appends.eq(0)
         with m.If(self.issued_mac):
             m.d.sync += gap.eq(Mux(self.row_pass.spacing == 0, 0,
                                    self.row_pass.spacing - 1)[:len(gap)])

@@ -128,8 +128,10 @@ class Scheduler(wiring.Component):
     def _columns(self, m: Module) -> None:
         ready, register, bus = self.ready, self.register, self.column
         register_goes = Signal()
+        pim_banks = self.spec.geometry.pim_banks
         m.d.comb += register_goes.eq(register.valid & ~self.clear_way & Mux(
-            register.p.write, ready.reg_wr, ready.reg_rd))
+            register.p.column, (ready.wr[:pim_banks] & register.p.mask).any(), Mux(
+                register.p.write, ready.reg_wr, ready.reg_rd)))
         with m.If(self.mac_all & ready.mac_all):
             m.d.comb += [
                 bus.command.eq(Command.MAC_ALL),
@@ -148,6 +150,13 @@ class Scheduler(wiring.Component):
                 bus.register.eq(register.p.register),
                 bus.address.eq(register.p.address),
             ]
+            with m.If(register.p.column):
+                m.d.comb += [
+                    bus.command.eq(Command.WR), bus.mask.eq(0), bus.address.eq(0),
+                    bus.bank.eq(selected(register.p.mask,
+                                         list(self.spec.geometry.pim_bank_numbers))),
+                    bus.column.eq(register.p.address[:len(bus.column)]),
+                ]
         turns = self._in_turn()
         for turn, (allowed, candidate) in enumerate(turns):
             urgent = turn < 2 * self.ports

@@ -150,12 +150,17 @@ def test_the_bank_table_follows_the_row_bus() -> None:
     seen: list[tuple[int, list[int]]] = []
 
     async def bench(ctx: Any) -> None:
+        ctx.set(table.column, column_command_layout(spec).const({
+            "command": Command.REG_WR, "register": Register.ROW, "mask": 4, "address": 1}))
+        ctx.set(table.write_data, 2)
+        await ctx.tick()
+        ctx.set(table.column, column_command_layout(spec).const({}))
         for command, bank, row in (
                 (Command.ACT, 1, 2), (Command.ACT, 16, 3), (Command.PRE, 1, 0),
                 (Command.ACT_ALL, 0, 1), (Command.NOP, 0, 0), (Command.ACT, 31, 0),
                 (Command.PRE_ALL, 0, 0), (Command.PRE, 16, 0)):
             ctx.set(table.row, row_command_layout(spec).const(
-                {"command": command, "bank": bank, "row": row}))
+                {"command": command, "bank": bank, "row": row, "latch": 1}))
             await ctx.tick()
             seen.append((ctx.get(table.open), [ctx.get(table.rows[i]) for i in range(5)]))
 
@@ -166,7 +171,7 @@ def test_the_bank_table_follows_the_row_bus() -> None:
     assert [bits for bits, _ in seen] == [
         0b00010, 0b01010, 0b01000, 0b01111, 0b01111, 0b01111, 0b01000, 0]
     assert seen[1][1] == [0, 2, 0, 3, 0]
-    assert seen[3][1][:4] == [1, 1, 1, 3]
+    assert seen[3][1][:4] == [1, 1, 3, 3]           # bank 2 has 2 in its latch
 
 
 def test_a_refresh_that_nobody_lets_through_is_forced_after_eight() -> None:

@@ -69,7 +69,7 @@ def _the_token_is_not_waited_for(unit: BlockAppend, m: Module) -> None:
 
 
 def _the_value_goes_over_the_key(unit: BlockAppend, m: Module) -> None:
-    m.d.comb += unit.write.p.spot.row.eq(unit.row)
+    m.d.comb += unit.token.p.value.eq(0)
 
 
 def _queries_wait_for_no_verdict(unit: QueryFeeder, m: Module) -> None:
