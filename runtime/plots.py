@@ -61,7 +61,9 @@ def _time_unit(results: dict[str, Any], key: str) -> tuple[str, float]:
 
 def _plain_log_axis(axes: Axes) -> None:
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=20))
+    low, high = axes.get_xlim()
+    subs = (1.0, 2.0, 5.0) if high < 1000 * low else (1.0,)     # so that labels have room
+    axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=20))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
