@@ -17,22 +17,15 @@ from hdl.layouts import PortSignature
 from hdl.pim.pim_bank import PimBank
 from hdl.translator.layouts import tables_layout
 from hdl.translator.translator import Translator
-from model.spec.attention import PimSpec
 from model.spec.attention_descriptor import EngineSpec
-from model.spec.geometry import ChannelGeometry
 from model.spec.slice import SliceSpec
 from model.spec.translation import TranslatorSpec
-
-SPEC = SliceSpec(geometry=ChannelGeometry(pim_banks=2, capacity_banks=1, rows=32),
-                 pim=PimSpec(head_size_max=64, group_max=2, exponent_fraction_bits=8))
-ENGINE = EngineSpec(rings=1, jobs=4, lookups=2, reads=4, bank_blocks=2)
-TRANSLATOR = TranslatorSpec(channel=SPEC, pseudo_channels=1, tlb_entries=4, tlb_ways=2, slots=2,
-                            fault_records=2, first_segment_blocks=16)
-"""What the bench is run on: two PIM banks, and little of everything."""
 
 
 class AttentionSystem(wiring.Component):
     """A pseudo-channel that knows descriptors alone, and a port for software's memory accesses.
+
+    For measurements: without the rest of a base die, whose bench proves the same units.
 
     Parameters
     ----------
