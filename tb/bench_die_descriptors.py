@@ -1,7 +1,8 @@
 """cocotb tests of attention descriptors in hdl.base_die: rings, memory and results over its buses.
 
 The golden model carries out each descriptor on an image of the memory; then everything that it has
-changed is read through the memory port and compared: outputs, records, appended tokens.
+changed is read through the memory port and compared: outputs, records, appended tokens. The timing
+checker judges every DRAM command.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,9 +27,11 @@ from model.spec.attention_descriptor import (
 from model.spec.dma import Place, pack
 from model.spec.geometry import BEAT_BYTES
 from model.spec.mx import MXFP8_E4M3
+from model.spec.timing import Command
 from model.spec.translation import Scope
 from tb.base_die_bench import Attention, DieBench
 from tb.bench import StreamMonitor, parameters
+from tb.channel_monitor import ChannelMonitor
 from tb.slice_bench import Place as Spot
 from tb.slice_bench import Sequence as KvSequence
 from tb.translator_memory import flat, unpacked, word_place
@@ -74,6 +77,7 @@ class Channel:
         names = flat(ELSEWHERE)
         StreamMonitor(tb, f"elsewhere__{c}", lambda p: self.asks.append(unpacked(names, p)))
         self.attention = Attention(tb, c)
+        self.monitor, self.rung = ChannelMonitor(tb, tb.spec.channel, f"commands__{c}"), 0
         self.draw = np.random.default_rng(tb.rng.getrandbits(32))
 
     async def write(self, words: Mapping[Spot, int]) -> None:
@@ -157,6 +161,7 @@ class Channel:
 
     async def doorbells(self) -> None:
         """Lets the engine have what was posted."""
+        self.rung = self.tb.cycle
         for n, posted in enumerate(self.posted):
             if posted:
                 await self.tb.register(f"descriptors_{self.c}.doorbell_{n}").set(tail=len(posted))
@@ -170,6 +175,8 @@ class Channel:
                 pass
             tb.check(await status.fields(), {"busy": 0, "bad_doorbell": 0, "head": len(posted)},
                      "status")
+        self._check_commands()
+        for n, posted in enumerate(self.posted):
             for index, d in enumerate(posted):
                 outcome = self.golden.carry_out(d, self.rings[n].tenant)
                 results.append(outcome.result)
@@ -186,6 +193,14 @@ class Channel:
                 tb.check(words, [self.golden.words[bank, row, column]
                                  for column in range(tb.geometry.columns)], f"row {row}")
         return results
+
+    def _check_commands(self) -> None:
+        """The PIM banks are written nothing but new tokens, and opened by passes alone."""
+        pim = self.tb.geometry.pim_bank_numbers
+        seen = [i.command for i in self.monitor.of(Command.ACT, Command.WR)
+                if i.cycle > self.rung and i.bank in pim]
+        tokens = sum(d.append for posted in self.posted for d in posted)
+        self.tb.check(seen, [Command.WR] * (2 * self.layout.chunks * tokens), "PIM banks")
 
 
 @cocotb.test(timeout_time=400, timeout_unit="us")
