@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from model.spec.attention import PimSpec
 from model.spec.registers import INTERRUPTS
+from tb.build import to_verilog
 from tools.netlist import Figures, figures
 from tools.synth import main
-from tools.units import UNITS
+from tools.units import UNITS, NoPimUnit
 
 
 def cell(kind: str, **wires: list[Any]) -> dict[str, Any]:
@@ -64,6 +66,12 @@ def test_registers_of_a_unit_are_as_many_as_its_map_says(
     assert row["memory_bits"] == 0 and row["cells"] > row["flip_flops"] and row["depth"] > 0
     printed = capsys.readouterr().out
     assert "host.die_registers" in printed and "not measured" in printed
+
+
+def test_what_stands_for_a_pim_unit_has_its_clock_and_reset() -> None:
+    # Instances in the channel are wired to both; Amaranth leaves out what nothing uses.
+    verilog = to_verilog(NoPimUnit(PimSpec()), "nothing")
+    assert {"input clk;", "input rst;"} <= {line.strip() for line in verilog.splitlines()}
 
 
 def test_units_are_chosen_by_name(capsys: pytest.CaptureFixture[str]) -> None:
