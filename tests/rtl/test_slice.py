@@ -21,8 +21,8 @@ def test_the_slice_does_what_its_users_ask(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [
     {"preset": "hbm3_5200", "pim_banks": 3, "capacity_banks": 2},
-    {"format": "fp16", "pim_banks": 2, "capacity_banks": 1},
-], ids=["hbm3", "fp16"])
+    {"format": "fp16", "pim_banks": 2, "capacity_banks": 1, "lanes": 32},
+], ids=["hbm3", "fp16-32-lanes"])
 def test_other_timings_formats_and_sizes_run_on_the_same_rtl(tmp_path: Path,
                                                              options: dict[str, Any]) -> None:
     options = {**options, "rows": 16, "group_max": 2, "head_size_max": 64, "window": 8}
