@@ -19,6 +19,7 @@ from model.spec.attention import BLOCK_TOKENS, KvLayout
 from model.spec.errors import UserError
 from model.spec.mx import element_format
 from model.spec.timing import TIMING_PRESETS
+from runtime.steady import SteadyLine
 
 COMPLETE_PIM_BANKS = 16
 """PIM banks of a pseudo-channel in a whole stack (``StackGeometry.banks_per_sid``)."""
@@ -67,12 +68,16 @@ class _Row(msgspec.Struct, frozen=True, tag_field="operation", kw_only=True):
 
 
 class AttendRow(_Row, frozen=True, tag="attend", kw_only=True):
-    """Attention of one KV head with its ``group`` query heads, on one pseudo-channel."""
+    """Attention of one KV head with its ``group`` query heads, on one pseudo-channel.
+
+    ``cycles`` if it runs alone; ``steady``: what it adds where others wait, without a refresh.
+    """
 
     format: str
     group: int
     context: int
     pim_banks: int
+    steady: int | None = None
 
 
 class MigrateRow(_Row, frozen=True, tag="migrate", kw_only=True):
@@ -212,6 +217,8 @@ class CycleTable:
             elif row.bytes == KvLayout(head_size=row.head_size).block_bytes:
                 self._put(self._migrate, (row.format, row.head_size, row.direction), row)
         self._attend = {key: _line(rows) for key, rows in attend.items()}
+        self._steady = {key: {waves: row.steady for waves, row in rows.items()
+                              if row.steady is not None} for key, rows in attend.items()}
         self._merge = {key: _line(rows) for key, rows in merge.items()}
 
     def _put(self, rows: dict, key: object, row: _Row) -> None:
@@ -231,6 +238,22 @@ class CycleTable:
                     tuple(run for line in lines for run in line.runs),
                     sum((line.intercept for line in lines), Fraction()),
                     sum((line.slope for line in lines), Fraction()))
+
+    def steady(self, head_size: int, group: int,
+               kv_format: str = "bf16") -> tuple[SteadyLine, ...]:
+        """Cycles of each of :meth:`passes` among others; nothing if that was not simulated."""
+        timing, lines = self.timing, []
+        interval = timing.refresh_interval
+        refresh = Fraction(interval, interval - timing.clocks(timing.nRFCab))
+        for each in self.passes(head_size, group, kv_format):
+            points = self._steady[kv_format, head_size, each]
+            alone = self._attend[kv_format, head_size, each]
+            if not points:
+                return ()
+            last = max(points)
+            lines.append(SteadyLine(points, alone.slope, refresh,
+                                    Fraction(alone.cycles(last) - points[last])))
+        return tuple(lines)
 
     def passes(self, head_size: int, group: int, kv_format: str = "bf16") -> tuple[int, ...]:
         """Query heads of the measured attentions that together serve ``group`` of one KV head.
@@ -332,6 +355,8 @@ def _check_row(path: Path, index: int, row: AnyRow) -> None:
     where = f"{path}: rows[{index}]"
     sizes = [name for name in ("cycles", "head_size", "group", "context", "pim_banks", "bytes")
              if hasattr(row, name)]
+    if getattr(row, "steady", None) is not None:
+        sizes.append("steady")
     for name in sizes:
         if getattr(row, name) < 1:
             raise UserError(f"{where}.{name}: expected a positive integer, "

@@ -23,10 +23,12 @@ from vcdvcd import VCDVCD
 from hdl.attention.merge import Merge
 from hdl.slice import Slice
 from model.spec.attention import BLOCK_TOKENS, KvLayout, check_head_size
+from model.spec.attention_bounds import POSTPONED_MAX, wave_clocks
 from model.spec.errors import UserError
 from model.spec.geometry import BEAT_BYTES, check_row_bytes
 from model.spec.presets import slice_spec
 from model.spec.slice import SliceSpec
+from tb import bench_attend
 from tb.bench import PERIOD_NS
 from tb.bench_cycles import RECORD
 from tb.build import (
@@ -51,6 +53,12 @@ GROUPS = (1, 4, 8)
 WAVES = (1, 2, 3)
 """Lengths that are simulated; the cost of a further wave is constant, which a test checks."""
 
+SETTLING, MEASURED = 2, 4
+"""Attentions before those that are measured among others, and those at most."""
+
+HEAD_CLOCKS = 190
+"""At most so many clocks more than the banks need does an attention add for each query head."""
+
 MERGE_PARTS = (2, 4, 16)
 """Numbers of partial results that are joined, in the runs of the merge unit."""
 
@@ -73,7 +81,7 @@ def plans(spec: SliceSpec) -> list[list[Row]]:
     """Operations to be simulated; each list is one run."""
     fmt, head_size = spec.pim.kv_format.name, spec.pim.head_size_max
     common = {"format": fmt, "head_size": head_size, "pim_banks": spec.geometry.pim_banks}
-    wave = BLOCK_TOKENS * spec.geometry.pim_banks
+    wave = wave_tokens(spec)
     attend = [[{"operation": "attend", **common, "group": group, "context": wave * n}
                for n in WAVES] for group in GROUPS if group <= spec.pim.group_max]
     layout = KvLayout(head_size=head_size, columns=spec.geometry.columns)
@@ -117,8 +125,12 @@ BUSY = {"attend": "attend_busy", "migrate": "move_busy", "merge": "busy"}
 """Port that is 1 while an operation runs."""
 
 
-def measure(built: Built, plan: list[Row], options: dict[str, Any], seed: int) -> list[Row]:
-    """Simulates one plan; returns its rows with counter and waveform clocks side by side."""
+def measure(built: Built, plan: list[Row], options: dict[str, Any], seed: int,
+            others: bool = False) -> list[Row]:
+    """Simulates one plan; returns its rows with counter and waveform clocks side by side.
+
+    With ``others``, rows of attentions also say what one adds where others wait behind it.
+    """
     bench = "tb.bench_merge_cycles" if plan[0]["operation"] == "merge" else "tb.bench_cycles"
     with tempfile.TemporaryDirectory(prefix="cycles-", dir=ROOT / "build") as work:
         run(built, bench, Path(work), seed=seed, parameters={
@@ -127,11 +139,73 @@ def measure(built: Built, plan: list[Row], options: dict[str, Any], seed: int) -
             "sparse": built.simulator == "icarus",
             "format": plan[0]["format"], "head_size_max": plan[0]["head_size"]})
         counted = json.loads((Path(work) / RECORD).read_text())
+        adds: list[Row] = [{} for _ in plan]
+        if others and plan[0]["operation"] == "attend":
+            adds = steady(built, plan, options, seed, Path(work) / "steady")
         seen = busy_clocks(Path(work) / WAVEFORM, BUSY[plan[0]["operation"]])
     if not len(counted) == len(seen) == len(plan):
         raise ValueError(f"{len(plan)} operations, {len(counted)} counts, {len(seen)} in the wave")
-    return [{**row, "cycles": count, "waveform_cycles": wave, "run": run_name(row)}
-            for row, count, wave in zip(plan, counted, seen, strict=True)]
+    return [{**row, "cycles": count, "waveform_cycles": wave, "run": run_name(row), **more}
+            for row, count, wave, more in zip(plan, counted, seen, adds, strict=True)]
+
+
+def wave_tokens(spec: SliceSpec) -> int:
+    """Tokens of a wave."""
+    return BLOCK_TOKENS * spec.geometry.pim_banks
+
+
+def attention_rows(built: Built, plan: list[Row], options: dict[str, Any]) -> list[Row]:
+    """Rows of a plan of attentions, by counters alone: for benches that need no waveform."""
+    spec = slice_spec(**options)
+    cases = [among_others(row, spec) for row in plan]
+    alone = [{"head_size": row["head_size"], "group": row["group"], "context": row["context"],
+              "stored": _stored(row, spec), "settling": 0, "measured": 0} for row in plan]
+    with tempfile.TemporaryDirectory(prefix="attend-", dir=ROOT / "build") as work:
+        run(built, "tb.bench_attend", Path(work), parameters={"spec": options, "cases": [
+            {**lonely, **(case or {}), "alone": True}
+            for lonely, case in zip(alone, cases, strict=True)]})
+        records = json.loads((Path(work) / bench_attend.RECORD).read_text())
+    return [{**row, "cycles": record["alone"], "run": run_name(row), **_added(record["ends"])}
+            for row, record in zip(plan, records, strict=True)]
+
+
+def _stored(row: Row, spec: SliceSpec) -> str:
+    return "" if row["format"] == spec.pim.kv_format.name else row["format"]
+
+
+def _added(ends: list[int]) -> Row:
+    """What an attention adds among others, if any were simulated."""
+    return {"steady": -(-(ends[-1] - ends[0]) // (len(ends) - 1))} if ends else {}
+
+
+def among_others(row: Row, spec: SliceSpec) -> Row | None:
+    """How the case of an attention among others is simulated; None if it is too long for that.
+
+    Two attentions settle and an even number is measured, since they take two register sets by
+    turns; all of them before the refreshes that they postpone are forced.
+    """
+    stored = _stored(row, spec)
+    shape = {"head_size": row["head_size"], "group": row["group"]}
+    waves = -(-row["context"] // wave_tokens(spec))
+    longest = (waves * wave_clocks(spec, **shape, quantised=bool(stored))
+               + HEAD_CLOCKS * row["group"])
+    fitting = (POSTPONED_MAX - 1) * spec.timing.refresh_interval // longest - SETTLING
+    if fitting < 2:
+        return None
+    return {**shape, "stored": stored, "context": row["context"], "settling": SETTLING,
+            "measured": min(MEASURED, fitting // 2 * 2), "alone": False}
+
+
+def steady(built: Built, plan: list[Row], options: dict[str, Any], seed: int,
+           work: Path) -> list[Row]:
+    """What further attentions add, without a refresh, for each row of a plan that can be so run."""
+    spec = slice_spec(**options)
+    cases = [among_others(row, spec) for row in plan]
+    run(built, "tb.bench_attend", work, seed=seed, parameters={
+        "spec": options, "cases": [case for case in cases if case],
+        "sparse": built.simulator == "icarus"})
+    records = iter(json.loads((work / bench_attend.RECORD).read_text()))
+    return [_added(next(records)["ends"] if case else []) for case in cases]
 
 
 def sources_digest() -> str:
@@ -193,7 +267,7 @@ def extract(spec: SliceSpec, options: dict[str, Any], simulator: str, seed: int,
         progress.update(task, description="simulating attention, block moves and merges")
         with ProcessPoolExecutor(jobs) as pool:
             pending = [pool.submit(measure, built.get(plan[0]["operation"], built["slice"]), plan,
-                                   options, seed) for plan in ordered]
+                                   options, seed, True) for plan in ordered]
             for done in as_completed(pending):
                 rows.update((row["run"], row) for row in done.result())
                 progress.advance(task)

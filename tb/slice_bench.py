@@ -79,6 +79,8 @@ class SliceBench(Bench):
     ----------
     result_clocks : list of int
         When the last beat of each head's result was taken, counted from reset.
+    rested : int
+        When it was last waited for refreshes that were outstanding, counted from reset.
     """
 
     def __init__(self, dut: Any, spec: SliceSpec, *, stall: float = 0.0,
@@ -86,6 +88,7 @@ class SliceBench(Bench):
         super().__init__(dut)
         self.spec, self.stall, self.watch = spec, stall, watch
         self.result_clocks: list[int] = []
+        self.rested = 0
         self.time_out = TIME_OUT_CLOCKS if watch else LEAN_TIME_OUT_CLOCKS
         self.dtype = DTYPES[spec.pim.kv_format]
         self.image: dict[Place, int] = {}

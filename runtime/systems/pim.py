@@ -5,8 +5,10 @@ of a layer are (sequence, KV head) pairs; a job's KV lies in one or more units, 
 it (``runtime/policies/placement``). Each unit works off its parts of jobs one after the other, so a
 layer's attention takes as long as its fullest unit:
 
-    cycles = max over units sum of attend(waves) * tREFI / (tREFI - tRFCab)
+    cycles = max over units sum of attend(waves) + end
              + max over units sum of merge(further parts of the jobs that begin there)
+
+``attend`` is what an attention among others adds (:mod:`runtime.steady`), ``end`` what comes once.
 
 Partial results travel within a stack to the merging unit in no time, which is in the system's
 favour; those from other stacks go over the GPU's memory interface (``runtime/serving``).
@@ -14,14 +16,16 @@ favour; those from other stacks go over the GPU's memory interface (``runtime/se
 Refresh. The hardware postpones the PIM banks' refreshes during an attention and catches up between
 attentions, and a measured operation begins with none outstanding: measured attentions hold no
 refresh. In the long run each bank owes one all-bank refresh of tRFCab every tREFI, so whatever
-keeps the PIM banks busy takes :func:`attention_refresh` times as long as measured. The merging unit
-uses no bank and pays nothing. A measured block move pays already: it holds one refresh, of either
-bank that it uses (the slice's counter ``refreshes``), and both together owe
-1,918 * 2 / 3,900 = 0.98 in that time. The GPU's share is in its reachable bandwidth
-(``runtime/systems/gpu.py``).
+keeps the PIM banks busy takes :func:`attention_refresh` times as long as measured; what hides
+behind refreshes does not. A table may lack what attentions among others add: then each takes as
+long as alone, times that, and ``end`` is 0. The merging unit uses no bank and pays nothing. A
+measured block move pays already: it holds one refresh, of either bank that it uses (the slice's
+counter ``refreshes``), and both together owe 1,918 * 2 / 3,900 = 0.98 in that time. The GPU's share
+is in its reachable bandwidth (``runtime/systems/gpu.py``).
 """
 
 from fractions import Fraction
+from math import ceil
 
 from model.spec.timing import TimingTable
 from runtime.cycle_table import WAVE_TOKENS, CycleTable
@@ -44,6 +48,8 @@ def steady_cycles(table: CycleTable, *, group: int, head_size: int, context: int
         Query heads of the KV head, elements of each, and tokens attended.
     """
     waves = -(-context // WAVE_TOKENS)
+    if lines := table.steady(head_size, group):
+        return Fraction(sum(line.cycles(waves) for line in lines))
     return table.attend(head_size, group).cycles(waves) * attention_refresh(table.timing)
 
 
@@ -71,7 +77,9 @@ class PimArray:
     attend, merge : Line
         Cycles over waves, and over further parts.
     refresh : Fraction
-        Steady over measured time of attention.
+        What :meth:`attend_cycles` are to be multiplied by; 1 if they hold their refreshes.
+    ends : int
+        Cycles that come once, before and behind all attentions of a unit.
     translation : int
         Cycles of the longest simulated translation; 0 if none was.
     """
@@ -84,15 +92,18 @@ class PimArray:
         self.passes = len(table.passes(model.head_size, model.group))
         self.attend = table.attend(model.head_size, model.group)
         self.merge = table.merge(model.head_size, model.group)
-        self.refresh = attention_refresh(table.timing)
+        self._steady = table.steady(model.head_size, model.group)
+        self.refresh = Fraction(1) if self._steady else attention_refresh(table.timing)
+        self.ends = max((ceil(line.end) for line in self._steady), default=0)
         self.translation = max(table.translations.values(), default=0)
         self._attend_cycles = [0]
 
     def attend_cycles(self, waves: int) -> int:
-        """Measured cycles of one part of a job."""
+        """Cycles of one part of a job."""
         known = self._attend_cycles
         while len(known) <= waves:
-            known.append(self.attend.cycles(len(known)))
+            known.append(sum(line.cycles(len(known)) for line in self._steady) if self._steady
+                         else self.attend.cycles(len(known)))
         return known[waves]
 
     def merge_cycles(self, further: int) -> int:

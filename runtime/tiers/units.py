@@ -99,9 +99,9 @@ class PimUnits:
 
     def layer_cycles(self) -> int:
         """Cycles of one layer's attention over all requests."""
-        refresh = self.array.refresh
-        attending = -(-int(self.load.max()) * refresh.numerator // refresh.denominator)
-        return attending + int(self.merging.max())
+        refresh, fullest = self.array.refresh, int(self.load.max())
+        attending = -(-fullest * refresh.numerator // refresh.denominator)
+        return attending + (self.array.ends if fullest else 0) + int(self.merging.max())
 
     def extent(self, units: np.ndarray) -> Extent:
         """The extent in these units."""

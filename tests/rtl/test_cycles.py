@@ -1,8 +1,10 @@
 """Cycle extraction: counters equal the waveform, simulators agree, and the fit predicts."""
 
 import json
+import random
 import subprocess
 import sys
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,11 @@ from hdl.slice import Slice
 from model.spec.attention_bounds import wave_clocks
 from model.spec.presets import slice_spec
 from runtime.cycle_table import fit_line
+from runtime.steady import SteadyLine
 from runtime.systems.pim import attention_refresh
-from tb import bench_attend, cycles
+from tb import bench_attend, bench_composition, cycles
 from tb.build import SIMULATORS, Built, build, run
+from tb.figures import composition
 from tb.figures.attention import steady_clocks
 from tests.rtl.test_slice import SMALL
 
@@ -104,6 +108,26 @@ def test_attention_without_a_pause_pays_for_its_refreshes(small: Built, tmp_path
     mean = steady_clocks(record["ends"], interval)
     want = float(alone * attention_refresh(slice_spec(**SMALL).timing))
     assert mean == pytest.approx(want, rel=0.03), f"{mean:.0f} clocks, predicted {want:.0f}"
+
+
+def test_random_jobs_cost_what_the_runtime_s_model_says(small: Built, tmp_path: Path) -> None:
+    """The check of ``make bench`` at a small size: other lengths, in any order."""
+    spec, shape = slice_spec(**SMALL), {"head_size": 128, "group": 4}
+    wave = cycles.wave_tokens(spec)
+    one, two = cycles.attention_rows(small, [
+        {**ATTEND, **shape, "context": wave * n} for n in (1, 2)], SMALL)
+    line = SteadyLine(points={1: one["steady"], 2: two["steady"]},
+                      wave=Fraction(two["cycles"] - one["cycles"]), refresh=Fraction(1),
+                      end=Fraction(two["cycles"] - two["steady"]))
+    draw = random.Random(5)
+    contexts = [draw.randrange(wave, 5 * wave) for _ in range(composition.JOBS)]
+    jobs, want = composition.fitting(contexts, line, spec)
+    assert len(jobs) > 2
+    run(small, "tb.bench_composition", tmp_path, parameters={"spec": SMALL, "cases": [
+        {**shape, "stored": "", "contexts": jobs, "gpu": False, "dma": False}]})
+    record, = json.loads((tmp_path / bench_composition.RECORD).read_text())
+    assert len(record["ends"]) == len(jobs)
+    assert want == pytest.approx(record["ends"][-1], rel=composition.MAX_LIMIT)
 
 
 @pytest.mark.parametrize(("group", "share"), [(1, 0.97), (4, 0.90)])
