@@ -8,11 +8,12 @@ pseudo-channels, with or without reads of the GPU and block moves on the channel
 other numbers of parts. What was simulated for the check is no part of the table.
 
 A run begins with no refresh outstanding and ends before postponed ones are forced, so what is
-checked is the model without its factor for refresh; that one is held against long runs by
-``attend.<format>...`` (:mod:`tb.figures.attention`). Pseudo-channels share nothing in the RTL that
-an attention uses, so those of a case are simulated one after the other, on one slice, and the
-fullest counts, as in the runtime. The runtime lets neither GPU nor block moves work during
-attention and has no term for them: ``composition.quiet_...`` are the errors without such traffic.
+checked is the model without its factor for refresh. ``composition.long_max_error`` is that of a few
+long runs without other traffic, where what refresh hides counts as well. Pseudo-channels share
+nothing in the RTL that an attention uses, so those of a case are simulated one after the other, on
+one slice, and the fullest counts, as in the runtime. The runtime lets neither GPU nor block moves
+work during attention and has no term for them: ``composition.quiet_...`` are the errors without
+such traffic.
 """
 
 import json
@@ -60,6 +61,14 @@ JOBS = 8
 INTERVALS = 6
 """Intervals of tREFI that all of them may take: before postponed refreshes are forced."""
 
+LONG_SHAPES = (("bf16", 128, 8), ("mxfp8", 64, 2), ("bf16", 64, 4), ("mxfp8", 128, 4),
+               ("bf16", 128, 1))
+LONG_SEED, LONG_JOBS, LONG_LONGEST = 3, 4, 2048
+"""Jobs that are repeated over many refreshes: their shapes, and how their lengths are drawn."""
+
+SETTLING, LONG_CLOCKS = 9, 80_000
+"""Intervals of tREFI until no refresh can be postponed any more; clocks of a long run, at least."""
+
 P95_LIMIT, MAX_LIMIT = 0.02, 0.05
 
 Row = dict[str, Any]
@@ -90,7 +99,8 @@ def table_of(rows: list[Row], spec: SliceSpec) -> CycleTable:
 
 def fitted(built: Built, merge: Built, spec: SliceSpec, cases: list[Row]) -> CycleTable:
     """A cycle table with the rows that ``make sim`` would make for the shapes of the cases."""
-    shapes = sorted({(case["format"], case["head_size"], case["group"]) for case in cases})
+    shapes = sorted({(case["format"], case["head_size"], case["group"]) for case in cases}
+                    | set(LONG_SHAPES))
     wave = cycles.wave_tokens(spec)
     rows: list[Row] = []
     for name, head_size, group in shapes:
@@ -151,6 +161,29 @@ def attention_errors(built: Built, table: CycleTable, cases: list[Row]) -> list[
     return errors
 
 
+def long_errors(built: Built, table: CycleTable) -> list[float]:
+    """Relative errors of runs of many refreshes, of the same few jobs again and again.
+
+    Measured are whole rounds of the jobs, from when no refresh can be postponed any more; not the
+    last round, behind which nothing waits.
+    """
+    spec, draw, errors = slice_spec(**OPTIONS), random.Random(LONG_SEED), []
+    wave, interval = cycles.wave_tokens(spec), spec.timing.refresh_interval
+    for name, head_size, group in LONG_SHAPES:
+        line, = table.steady(head_size, group, name)
+        jobs = [round(2 ** draw.uniform(math.log2(SHORTEST), math.log2(LONG_LONGEST)))
+                for _ in range(LONG_JOBS)]
+        predicted = sum(line.cycles(-(-job // wave)) for job in jobs)
+        rounds = -(-LONG_CLOCKS // predicted) + 1
+        record, = simulated(built, [{
+            "group": group, "head_size": head_size, "stored": "" if name == "bf16" else name,
+            "contexts": jobs * rounds, "gpu": False, "dma": False}])
+        ends = record["ends"][LONG_JOBS - 1::LONG_JOBS]
+        settled = [end for end in ends[:-1] if end >= SETTLING * interval]
+        errors.append(predicted * (len(settled) - 1) / (settled[-1] - settled[0]) - 1)
+    return errors
+
+
 def merge_errors(merge: Built, table: CycleTable, cases: list[Row],
                  seed: int = SEED) -> list[float]:
     """Relative errors of merges of other numbers of parts."""
@@ -184,6 +217,9 @@ def figures(progress: Progress) -> Iterator[Figure]:
         progress(f"{error:+.2%}: {case['format']}, heads of {case['head_size']}, "
                  f"{case['group']} query heads, {len(case['jobs'])} pseudo-channels"
                  f"{', GPU' * case['gpu']}{', DMA' * case['dma']}")
+    progress("long runs with refresh")
+    yield Figure("composition.long_max_error", max(map(abs, long_errors(built, table))),
+                 "of the simulated clocks", MAX_LIMIT, lower_is_better=True)
     merges = merge_errors(merge, table, cases)
     quiet = [error for case, error in zip(cases, attentions, strict=True)
              if not case["gpu"] and not case["dma"]]
