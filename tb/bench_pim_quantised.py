@@ -99,8 +99,8 @@ class QuantisedUnit(Unit):
 def shapes(pim: PimSpec) -> list[tuple[ElementFormat, int, int]]:
     """(format, head size, group) of every attention that a test should try."""
     sizes = [size for size in (64, 128, 256) if size <= pim.head_size_max]
-    return list(itertools.product(
-        pim.quantised, sizes, parameters().get("groups", list(range(1, pim.group_max + 1)))))
+    groups: list[int] = parameters().get("groups", list(range(1, pim.group_max + 1)))
+    return list(itertools.product(pim.quantised, sizes, groups))
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
