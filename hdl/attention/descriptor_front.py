@@ -1,6 +1,6 @@
 """From a descriptor to an attention that is under way."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -195,8 +195,8 @@ class DescriptorFront(wiring.Component):
         m.d.comb += [
             order.context.eq(d.context), order.scale.eq(d.scale), order.partial.eq(d.partial),
             order.last_chunk.eq((chunks_of(d.head_size) - 1)[:8]),
-            order.last_head.eq((d.heads - 1)[:8]), order.format.eq(d.format),
-            order.paged.eq(1),
+            order.last_head.eq((d.heads - 1)[:8]), order.paged.eq(1),
+            order.format.eq(d.format[:len(Value.cast(order.format))]),
             orders.w_data.eq(order), orders.w_en.eq(self.begins),
             self.may_begin.eq(orders.w_rdy),
             self.order.payload.as_value().eq(orders.r_data), self.order.valid.eq(orders.r_rdy),

@@ -172,6 +172,7 @@ class ListWalker(wiring.Component):
         written, unwritten, why = Signal(), Signal(), Signal(Status)
         index = Signal(range(BLOCK_TOKENS * self.spec.pim.chunks_max))      # of its first column
         bits = (self.spec.geometry.columns - 1).bit_length()
+        rows_end = Signal.like(Value.cast(self.o.p.append.last))
         misplaced = ((place.channel != self.pseudo_channel) | place.column.any()
                      | (place.row + rows > self.spec.geometry.rows))
         for wrong, reason in ((misplaced, Result.BAD_PLACE),
@@ -189,9 +190,10 @@ class ListWalker(wiring.Component):
             self.bank.eq(place.bank[:len(self.bank)]),
             self.o.valid.eq(here & (~writes | (written & ~unwritten))),
             self.o.p.bank.eq(self.bank), self.o.p.row.eq(place.row),
-            index.eq((d.context - 1)[:TOKEN_BITS] * (last_chunk + 1)),
+            index.eq(((d.context - 1)[:TOKEN_BITS] * (last_chunk + 1))[:len(index)]),
             self.o.p.append.valid.eq(writes), self.o.p.append.first.eq(index >> bits),
-            self.o.p.append.last.eq((index + last_chunk) >> bits),
+            rows_end.eq(((index + last_chunk) >> bits)[:len(rows_end)]),
+            self.o.p.append.last.eq(rows_end),
             self.o.p.tokens.eq(Mux(last, (d.context - 1)[:TOKEN_BITS] + 1, BLOCK_TOKENS)),
             self.asks.valid.eq(answers & away),
             self.asks.p.cookie.eq(d.cookie), self.asks.p.entry.eq(number),
