@@ -88,7 +88,7 @@ class Answers(wiring.Component):
             self.response.ready.eq(1),
             ok.eq(p.status == Status.OK),
             job.number.eq(write.number), job.channel.eq(write.channel),
-            self.acked_lane.eq(write.lane),
+            self.acked_lane.eq(write.lane[:len(self.acked_lane)]),
             self.lane_valid.eq(valid & ~p.write & ~fetches), self.lane.eq(read.lane),
             self.store.eq(self.lane_valid & ok), self.content.eq(p.data),
             self.store_at.eq(Cat(read.beat, content.slot)),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -238,11 +238,8 @@ class Mover(wiring.Component):
             fetch_tag.kind.eq(self.fetch.p.kind), fetch_tag.channel.eq(self.fetch.p.channel),
             fetch_tag.lane.eq(FETCH_LANE),
             read_tag.beat.eq(reads.beat), read_tag.lane.eq(reads.lane),
-            beat_tag.number.eq(writes.current.job.number),
-            beat_tag.channel.eq(writes.current.job.channel), beat_tag.lane.eq(writes.lane),
-            record_tag.number.eq(self.record.p.job.number),
-            record_tag.channel.eq(self.record.p.job.channel),
-            record_tag.lane.eq(self.dma.write_lanes),
+            *self._tag(beat_tag, writes.current.job, writes.lane),
+            *self._tag(record_tag, self.record.p.job, Const(self.dma.write_lanes)),
         ]
         with m.If(~turns.write):
             m.d.comb += [
@@ -257,6 +254,13 @@ class Mover(wiring.Component):
             m.d.comb += [ask.tag.eq(beat_tag), ask.spot.eq(writes.at),
                          ask.job.eq(writes.current.job)]
         return beat
+
+    @staticmethod
+    def _tag(tag: data.View, job: data.View, lane: Value) -> list[Any]:
+        """Only as many bits of a job's number and channel as this engine has."""
+        return [tag.number.eq(job.number[:len(tag.number)]),
+                tag.channel.eq(job.channel[:len(tag.channel)]),
+                tag.lane.eq(lane[:len(tag.lane)])]
 
     def _tell(self, m: Module, pool: SlotPool, answers: Answers, stage: RequestStage,
               writes: Lanes, takes: Signal) -> None:
