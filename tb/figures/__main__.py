@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 import tb.figures
 from model.spec.errors import UserError, unknown_name
@@ -45,7 +45,8 @@ def check_names(only: list[str]) -> None:
 
 def print_table(figures: list[Figure]) -> None:
     """Name, value, bound and ratio of every figure, on standard output."""
-    table = Table("figure", "value", "unit", "bound", "ratio", box=None)
+    longest = max((len(figure.name) for figure in figures), default=0)
+    table = Table(Column("figure", min_width=longest), "value", "unit", "bound", "ratio", box=None)
     for figure in figures:
         table.add_row(
             figure.name, f"{figure.value:.6g}", figure.unit,
