@@ -12,6 +12,15 @@ from model.spec.translation import BLOCK_ID_WIDTHS, COUNTERS, TABLES_WIDTHS
 from model.spec.unit_registers import HIGH_NAMES, LOW_NAMES, RING_SETUP, SETUP
 
 
+def _connect_doorbells(m: Module, block: Any, engine: Any, rings: range) -> None:
+    """Which rings are rung, and the tail of the one whose register is written."""
+    rung = [getattr(block, f"doorbell_{n}_rung") for n in rings]
+    tail: Value = block.doorbell_0.tail
+    for n in rings[1:]:
+        tail = Mux(rung[n], getattr(block, f"doorbell_{n}").tail, tail)
+    m.d.comb += [engine.doorbell.eq(Cat(rung)), engine.tail.eq(tail)]
+
+
 def connect_dma(m: Module, block: Any, engine: Any) -> None:
     """Connects the registers of :func:`model.spec.unit_registers.dma_map` to a DMA engine.
 
@@ -22,7 +31,7 @@ def connect_dma(m: Module, block: Any, engine: Any) -> None:
     engine : DmaEngine
     """
     channels = range(engine.dma.channels)
-    rung = [getattr(block, f"doorbell_{i}_rung") for i in channels]
+    _connect_doorbells(m, block, engine, channels)
     corrected = Signal(DATA_WIDTH, name="buffer_corrected")
     m.d.sync += corrected.eq(corrected + engine.corrected)
     m.d.comb += [
@@ -32,13 +41,9 @@ def connect_dma(m: Module, block: Any, engine: Any) -> None:
         *(engine.coalescing[name].eq(block.coalescing[name]) for name in ("count", "timeout")),
         block.corrected.eq(corrected),
         engine.inject.eq(Value.cast(block.buffer_flips)[:BEAT_WIDTH + BEAT_CHECK_BITS]),
-        engine.doorbell.eq(Cat(rung)),
     ]
-    tail: Value = block.doorbell_0.tail
     for i in channels:
         settings, status = getattr(engine, f"settings_{i}"), getattr(engine, f"status_{i}")
-        if i:
-            tail = Mux(rung[i], getattr(block, f"doorbell_{i}").tail, tail)
         for name in SETTINGS:
             if name in ("ring", "records"):
                 m.d.comb += settings[name].eq(Value.cast(getattr(block, f"{name}_{i}")))
@@ -48,7 +53,6 @@ def connect_dma(m: Module, block: Any, engine: Any) -> None:
         shown = getattr(block, f"status_{i}")
         m.d.comb += [shown[name].eq(status[name]) for name in (
             "busy", "stopped", "bad_doorbell", "lost_record", "head")]
-    m.d.comb += engine.tail.eq(tail)
 
 
 def connect_descriptors(m: Module, block: Any, engine: Any) -> None:
@@ -61,13 +65,10 @@ def connect_descriptors(m: Module, block: Any, engine: Any) -> None:
     engine : DescriptorEngine
     """
     rings = range(engine.engine.rings)
-    rung = [getattr(block, f"doorbell_{n}_rung") for n in rings]
-    tail: Value = block.doorbell_0.tail
+    _connect_doorbells(m, block, engine, rings)
     for n in rings:
         settings, status = getattr(engine, f"settings_{n}"), getattr(engine, f"status_{n}")
         setup, shown = getattr(block, f"setup_{n}"), getattr(block, f"status_{n}")
-        if n:
-            tail = Mux(rung[n], getattr(block, f"doorbell_{n}").tail, tail)
         m.d.comb += [
             *(settings[name].eq(Value.cast(getattr(block, f"{name}_{n}")))
               for name in ("ring", "records")),
@@ -75,7 +76,6 @@ def connect_descriptors(m: Module, block: Any, engine: Any) -> None:
             *(shown[name].eq(status[name]) for name in ("busy", "bad_doorbell", "head")),
         ]
     m.d.comb += [
-        engine.doorbell.eq(Cat(rung)), engine.tail.eq(tail),
         block.events_set.announced.eq(engine.announced), block.events_set.failed.eq(engine.erred),
         block.events_set.lost_record.eq(engine.lost),
     ]

@@ -38,6 +38,9 @@ MEANINGS = {
     "burst": "beats that may be moved at once after a pause, if there is a cap",
     "count": "completions that raise the interrupt; 0 counts as 1",
     "timeout": "clocks after the first of them that raise it; 0: none",
+    "stopped": "until it is resumed",
+    "bad_doorbell": "a doorbell asked for more than the ring holds",
+    "lost_record": "a completion record could not be written",
     "block": "block of 16 tokens", "head_group": "KV head", "layer": "layer",
     "sequence": "sequence", "tenant": "tenant",
 }
@@ -63,6 +66,29 @@ def _block(prefix: str, offset: int, access: Access, meaning: str) -> tuple[Regi
         for i, (half, names) in enumerate((("low", LOW_NAMES), ("high", HIGH_NAMES))))
 
 
+def _ring(i: int, base: int, setup: dict[str, int], meaning: str,
+          flaws: dict[str, int]) -> list[RegisterSpec]:
+    """A ring of descriptors; ``flaws``: bits of its status, besides the first."""
+    return [
+        RegisterSpec(name=f"ring_{i}", offset=base, access=Access.RW, fields=_fields(dict(PLACE)),
+                     meaning="where the descriptors lie"),
+        RegisterSpec(name=f"records_{i}", offset=base + 4, access=Access.RW,
+                     fields=_fields(dict(PLACE)), meaning="where completion records go"),
+        RegisterSpec(name=f"setup_{i}", offset=base + 8, access=Access.RW, fields=_fields(setup),
+                     meaning=meaning),
+        RegisterSpec(name=f"doorbell_{i}", offset=base + 16, access=Access.RW, doorbell=True,
+                     meaning="descriptors before this index are ready", fields=(
+                         Field(name="tail", low=0, width=16, meaning="index"),)),
+        RegisterSpec(name=f"status_{i}", offset=base + 20, access=Access.RO,
+                     meaning="what it does", fields=(
+            Field(name="busy", low=0, width=1, meaning="descriptors are under way"),
+            *(Field(name=name, low=low, width=1, meaning=MEANINGS[name])
+              for name, low in flaws.items()),
+            Field(name="head", low=16, width=16,
+                  meaning="descriptors before this index are done"))),
+    ]
+
+
 def dma_map(channels: int = DmaSpec().channels) -> RegisterMap:
     """The registers of a DMA engine: what its channels share, then 32 bytes for each channel."""
     ro, rw, start = Access.RO, Access.RW, Access.W1S
@@ -86,29 +112,12 @@ def dma_map(channels: int = DmaSpec().channels) -> RegisterMap:
     for i in range(channels):
         base = DMA_CHANNEL_BASE + DMA_CHANNEL_BYTES * i
         registers += [
-            RegisterSpec(name=f"ring_{i}", offset=base, access=rw, fields=_fields(dict(PLACE)),
-                         meaning="where the descriptors lie"),
-            RegisterSpec(name=f"records_{i}", offset=base + 4, access=rw,
-                         fields=_fields(dict(PLACE)), meaning="where completion records go"),
-            RegisterSpec(name=f"setup_{i}", offset=base + 8, access=rw,
-                         fields=_fields({n: SETTINGS[n] for n in SETUP}), meaning="of the channel"),
+            *_ring(i, base, {n: SETTINGS[n] for n in SETUP}, "of the channel",
+                   {"stopped": 1, "bad_doorbell": 2, "lost_record": 3}),
             RegisterSpec(name=f"share_{i}", offset=base + 12, access=rw,
                          fields=_fields({n: SETTINGS[n] for n in SHARE}), meaning="its cap"),
-            RegisterSpec(name=f"doorbell_{i}", offset=base + 16, access=rw, doorbell=True,
-                         meaning="descriptors before this index are ready", fields=(
-                             Field(name="tail", low=0, width=16, meaning="index"),)),
-            RegisterSpec(name=f"status_{i}", offset=base + 20, access=ro, meaning="what it does",
-                         fields=(
-                Field(name="busy", low=0, width=1, meaning="descriptors are under way"),
-                Field(name="stopped", low=1, width=1, meaning="until it is resumed"),
-                Field(name="bad_doorbell", low=2, width=1,
-                      meaning="a doorbell asked for more than the ring holds"),
-                Field(name="lost_record", low=3, width=1,
-                      meaning="a completion record could not be written"),
-                Field(name="head", low=16, width=16,
-                      meaning="descriptors before this index are done"))),
         ]
-    return RegisterMap(registers=tuple(registers))
+    return RegisterMap(registers=tuple(sorted(registers, key=lambda register: register.offset)))
 
 
 def translator_map() -> RegisterMap:
@@ -150,33 +159,16 @@ def translator_map() -> RegisterMap:
 
 def descriptors_map(rings: int = EngineSpec().rings) -> RegisterMap:
     """The registers of an attention descriptor engine: its events, then 32 bytes for each ring."""
-    ro, rw = Access.RO, Access.RW
     registers = [
         RegisterSpec(name="events", offset=0x000, access=Access.W1C,
                      meaning="what has happened since it was cleared", fields=flags({
                          "announced": "a record is in memory that counts for the interrupt",
                          "failed": "one of them is of a failure",
-                         "lost_record": "a completion record could not be written"})),
+                         "lost_record": MEANINGS["lost_record"]})),
     ]
     for i in range(rings):
         base = RING_BASE + RING_BYTES * i
-        registers += [
-            RegisterSpec(name=f"ring_{i}", offset=base, access=rw, fields=_fields(dict(PLACE)),
-                         meaning="where the descriptors lie"),
-            RegisterSpec(name=f"records_{i}", offset=base + 4, access=rw,
-                         fields=_fields(dict(PLACE)), meaning="where completion records go"),
-            RegisterSpec(name=f"setup_{i}", offset=base + 8, access=rw,
-                         fields=_fields({n: RING_SETTINGS[n] for n in RING_SETUP}),
-                         meaning="of the ring; `enable` alone may change while it is busy"),
-            RegisterSpec(name=f"doorbell_{i}", offset=base + 16, access=rw, doorbell=True,
-                         meaning="descriptors before this index are ready", fields=(
-                             Field(name="tail", low=0, width=16, meaning="index"),)),
-            RegisterSpec(name=f"status_{i}", offset=base + 20, access=ro, meaning="what it does",
-                         fields=(
-                Field(name="busy", low=0, width=1, meaning="descriptors are under way"),
-                Field(name="bad_doorbell", low=2, width=1,
-                      meaning="a doorbell asked for more than the ring holds"),
-                Field(name="head", low=16, width=16,
-                      meaning="descriptors before this index are done"))),
-        ]
+        registers += _ring(i, base, {n: RING_SETTINGS[n] for n in RING_SETUP},
+                           "of the ring; `enable` alone may change while it is busy",
+                           {"bad_doorbell": 2})
     return RegisterMap(registers=tuple(registers))

@@ -11,6 +11,8 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, connect, flipped
 
+from model.spec.attention import Register
+
 Plant = Callable[[Any, Module], None]
 """Makes a fault in a unit: the last assignment in its module wins."""
 
@@ -49,6 +51,26 @@ class PlantedFaults:
         It must contain what :meth:`faulty` has made.
         """
         return _Selectable(design, self._active)
+
+
+def faulty_pim_unit(unit: type, faults: Sequence[Callable[[Any], None]]) -> Any:
+    """A PIM unit with the fault whose number was written to SCORE, which ignores writes; 0: none.
+
+    Its bench writes registers anyway, so it needs no port for that.
+    """
+    base: Any = unit
+
+    class Faulty(base):
+        def elaborate(self, platform: object) -> Module:
+            m = super().elaborate(platform)
+            fault, bank = Signal(range(len(faults) + 1)), self.bank
+            with m.If(bank.write_valid & (bank.write_register == Register.SCORE)):
+                m.d.sync += fault.eq(bank.write_data[:len(fault)])
+            for number, plant in enumerate(faults, start=1):
+                with m.If(fault == number):
+                    plant(m)
+            return m
+    return Faulty
 
 
 class _Selectable(wiring.Component):

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from amaranth import Module, Signal
 
 from hdl.pim.pim_bank import PimBank
-from model.spec.attention import PimSpec, Register
+from model.spec.attention import PimSpec
 from model.spec.mx import MXFP8_E4M3, MXINT8, SCALE_BIAS, StoredFormat
 from tb.build import BenchFailure, Built, build, run
+from tests.rtl.planted import faulty_pim_unit
 
 PIM = PimSpec(head_size_max=64, group_max=2, quantised=(MXINT8, MXFP8_E4M3))
 PARAMETERS: dict[str, Any] = {"kv_format": "bf16", "head_size_max": 64, "group_max": 2,
@@ -52,24 +52,10 @@ FAULTS: tuple[Callable[[Any], None], ...] = (
     _keys_not_scaled, _first_chunks_of_one_head, _integers_for_everything)
 
 
-class FaultyPimBank(PimBank):
-    """A unit with the fault whose number was written to SCORE, which ignores writes; 0: none."""
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        fault, bank = Signal(range(len(FAULTS) + 1)), self.bank
-        with m.If(bank.write_valid & (bank.write_register == Register.SCORE)):
-            m.d.sync += fault.eq(bank.write_data[:len(fault)])
-        for number, plant in enumerate(FAULTS, start=1):
-            with m.If(fault == number):
-                plant(m)
-        return m
-
-
 @pytest.fixture(scope="module")
 def built() -> Built:
     """One simulator with all faults."""
-    return build(FaultyPimBank(PIM), "pim_unit", simulator="icarus")
+    return build(faulty_pim_unit(PimBank, FAULTS)(PIM), "pim_unit", simulator="icarus")
 
 
 def test_quantised_blocks_are_multiplied_exactly(built: Built, tmp_path: Path) -> None:

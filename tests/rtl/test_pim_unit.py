@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from amaranth import Module, Signal
 
 from hdl.pim.pim_unit import WidePimUnit
-from model.spec.attention import PimSpec, Register
+from model.spec.attention import PimSpec
 from model.spec.mx import MXFP8_E4M3
 from tb.build import BenchFailure, Built, build, run
+from tests.rtl.planted import faulty_pim_unit
 
 LARGEST = PimSpec(head_size_max=256, group_max=16, lanes=32, quantised=(MXFP8_E4M3,))
 WIDE, STORED = "tb.bench_pim_bank", "tb.bench_pim_quantised"
@@ -48,24 +48,11 @@ FAULTS: tuple[Callable[[Any], None], ...] = (
     _read_at_the_lower_address, _upper_never_works)
 
 
-class FaultyPimUnit(WidePimUnit):
-    """A unit with the fault whose number was written to SCORE, which ignores writes; 0: none."""
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        fault, bank = Signal(range(len(FAULTS) + 1)), self.bank
-        with m.If(bank.write_valid & (bank.write_register == Register.SCORE)):
-            m.d.sync += fault.eq(bank.write_data[:len(fault)])
-        for number, plant in enumerate(FAULTS, start=1):
-            with m.If(fault == number):
-                plant(m)
-        return m
-
-
 @pytest.fixture(scope="module")
 def built() -> Built:
     """One simulator with all faults."""
-    return build(FaultyPimUnit(LARGEST), "pim_unit", simulator="verilator", optimised=False)
+    return build(faulty_pim_unit(WidePimUnit, FAULTS)(LARGEST), "pim_unit",
+                 simulator="verilator", optimised=False)
 
 
 def test_the_largest_unit_computes_what_sixteen_lanes_do(built: Built, tmp_path: Path) -> None:
