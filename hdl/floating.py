@@ -15,7 +15,8 @@ class FloatLayout(data.StructLayout):
     """The fields of a number of format ``fmt``."""
 
     def __init__(self, fmt: FloatFormat) -> None:
-        super().__init__({"fraction": fmt.fraction_bits, "exponent": fmt.exponent_bits, "sign": 1})
+        super().__init__({"fraction": fmt.fraction_bits, "exponent": fmt.exponent_bits,
+                          **({"sign": 1} if fmt.signed else {})})
 
 
 class Unpacked:
@@ -35,8 +36,8 @@ class Unpacked:
         fields = data.View(FloatLayout(fmt), bits)
         normal = fields.exponent.any()
         special = fields.exponent.all()
-        self.sign: Value = fields.sign
-        self.zero: Value = ~bits[:-1].any()
+        self.sign: Value = fields.sign if fmt.signed else C(0)
+        self.zero: Value = ~(normal | fields.fraction.any())
         self.inf: Value = special & ~fields.fraction.any()
         self.nan: Value = special & fields.fraction.any()
         self.exponent: Value = Cat(fields.exponent[0] | ~normal, fields.exponent[1:])
@@ -130,7 +131,7 @@ def rescale(x: Value, shift: Value) -> Value:
 
 
 class Product(wiring.Component):
-    """FP32 product of two numbers of one format; one clock, one product a clock.
+    """FP32 product of two numbers; one clock, one product a clock.
 
     Exact for the 16-bit formats, except below FP32's normal range, where it is rounded.
 
@@ -138,6 +139,8 @@ class Product(wiring.Component):
     ----------
     fmt : FloatFormat
         Format of the factors; FP32 itself is possible.
+    other : FloatFormat, optional
+        Format of ``b`` if it is another one, with an exponent as wide.
 
     Members
     -------
@@ -145,7 +148,7 @@ class Product(wiring.Component):
         Factors are taken; without it nothing toggles.
     clear : ``In(1)``
         With ``en``: the product is +0 whatever the factors are.
-    a, b : ``In(fmt.width)``
+    a, b : ``In(fmt.width)``, ``In(other.width)``
         Factors.
     o : ``Out(32)``
         Product; kept until the next one.
@@ -157,21 +160,22 @@ class Product(wiring.Component):
     b: Signal
     o: Signal
 
-    def __init__(self, fmt: FloatFormat) -> None:
-        self.fmt = fmt
-        super().__init__({"en": In(1), "clear": In(1), "a": In(fmt.width), "b": In(fmt.width),
-                          "o": Out(FP32.width)})
+    def __init__(self, fmt: FloatFormat, other: FloatFormat | None = None) -> None:
+        self.fmt, self.other = fmt, other or fmt
+        super().__init__({"en": In(1), "clear": In(1), "a": In(fmt.width),
+                          "b": In(self.other.width), "o": Out(FP32.width)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         fmt = self.fmt
-        a, b = Unpacked(fmt, self.a), Unpacked(fmt, self.b)
+        a, b = Unpacked(fmt, self.a), Unpacked(self.other, self.b)
         sign = a.sign ^ b.sign
 
         # Hidden bit, fraction, guard and sticky bit at least; the product at the top.
-        width = max(2 * (fmt.fraction_bits + 1), FP32.fraction_bits + 3)
+        digits = len(a.significand) + len(b.significand)
+        width = max(digits, FP32.fraction_bits + 3)
         exact = Signal(width)
-        m.d.comb += exact.eq((a.significand * b.significand) << width - 2 * fmt.fraction_bits - 2)
+        m.d.comb += exact.eq((a.significand * b.significand) << width - digits)
 
         # FP32 exponent field if the top bit of the product is set, less 1: what a left shift
         # may use up. Negative: the product must be shifted right to be a subnormal number.

@@ -238,7 +238,7 @@ def score_layout(pim: PimSpec) -> data.StructLayout:
 
 
 def weight_layout(pim: PimSpec) -> data.StructLayout:
-    """The 16 softmax weights of one block and head, in the KV format."""
+    """The 16 softmax weights of one block and head, in their format."""
     return data.StructLayout({
         "head": range(pim.group_max),
         "block": range(BLOCK_TOKENS),                # block of the wave, hence PIM bank

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hdl.attention.score_buffer import place_layout
 from hdl.attention.softmax import WeightLanes
-from model.golden.floats import from_bits, to_bits
+from model.golden.floats import from_bits, from_weight_bits, to_bits, weight_bits
 from model.golden.softmax import exponents, weights
 from model.spec.attention import PimSpec
 from model.spec.formats import BF16, kv_format
@@ -45,17 +45,17 @@ async def every_bfloat16_number_as_exponent(dut: Any) -> None:
 
 async def _errors(tb: Bench, pim: PimSpec, x: Numbers, m: NDArray[Any]) -> dict[str, float]:
     """The largest error of ``2^(x - m)``, an exponent and its maximum at a time."""
-    got = from_bits(np.array(await _weights(tb, pim, x, m), np.uint16), pim.kv_format)
-    fraction_bits = pim.exponent_fraction_bits
-    want = weights(exponents(x, np.float32(1), fraction_bits), m, fraction_bits, pim.kv_format)
-    tb.check(int((to_bits(got, pim.kv_format) != to_bits(want, pim.kv_format)).sum()), 0,
+    fmt, fraction_bits = pim.weight_format, pim.exponent_fraction_bits
+    bits = np.array(await _weights(tb, pim, x, m))
+    want = weights(exponents(x, np.float32(1), fraction_bits), m, fraction_bits, fmt)
+    tb.check(int((bits != weight_bits(want, fmt)).sum()), 0,
              "weights that differ from the golden model")
     exact = np.exp2(x.astype(np.float64) - m)
-    smallest = 2.0 ** pim.kv_format.exponent_min
+    smallest = 2.0 ** fmt.exponent_min
     # Below the smallest normal number a weight is 0, as stated; half an ulp above it may be, too.
     normal = exact >= smallest
     unit = 2.0 ** (np.floor(np.log2(np.maximum(exact, smallest))) - pim.kv_format.fraction_bits)
-    values = got.astype(np.float64)
+    values = from_weight_bits(bits, fmt).astype(np.float64)
     tb.check(bool((values[~normal] <= smallest).all()), True, "weights below 2^-126")
     error = np.where(normal, np.abs(values - exact) / unit, 0)
     return {"ulp": float(error.max()), "at": float(x[error.argmax()]), "numbers": len(x)}

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from hdl.layouts import BEAT_WIDTH, AttentionShape
 from model.golden import pim_bank as golden
-from model.golden.floats import from_bits, pack, to_bits
+from model.golden.floats import from_bits, from_weight_bits, pack, to_bits, weight_bits
 from model.spec.attention import BLOCK_TOKENS, RESCALE_CLEAR, KvLayout, MacMode, PimSpec, Register
-from model.spec.formats import FP32, KV_FORMATS
+from model.spec.formats import FP32, KV_FORMATS, weight_format
 from model.spec.mx import element_format
 from model.spec.timing import HBM4_8000
 from tb.bench import Bench, parameters
@@ -60,9 +60,11 @@ class Data:
         return from_bits(chosen | self.rng.integers(0, 2, shape) << width - 1, self.fmt)
 
     def weights(self, *shape: int) -> NDArray[Any]:
-        """0 to 2, a quarter of them 0."""
-        p = self.rng.uniform(0, 2, shape) * (self.rng.random(shape) < 0.75)
-        return p.astype(np.float32).astype(from_bits(0, self.fmt).dtype)
+        """2^-8 to 2, a quarter of them 0."""
+        fmt = weight_format(self.fmt)
+        bits = self.rng.integers(fmt.bias - 8 << fmt.fraction_bits,
+                                 (fmt.bias + 1 << fmt.fraction_bits) + 1, shape)
+        return from_weight_bits(bits * (self.rng.random(shape) < 0.75), fmt)
 
 
 class Unit:
@@ -103,8 +105,10 @@ class Unit:
         bank.bank__write_valid.value = 0
 
     async def write_lanes(self, register: Register, values: NDArray[Any]) -> None:
-        """Rows of 16 elements to consecutive addresses."""
-        bits = to_bits(values, self.pim.kv_format).reshape(-1, self.pim.LANES)
+        """Rows of 16 elements or weights to consecutive addresses."""
+        every = (weight_bits(values, self.pim.weight_format) if register == Register.WEIGHT
+                 else to_bits(values, self.pim.kv_format))
+        bits = every.reshape(-1, self.pim.LANES)
         for address, lanes in enumerate(bits):
             await self.write(register, address, pack(lanes, self.pim.kv_format.width))
 
@@ -262,7 +266,7 @@ async def a_weight_of_zero_hides_its_value(dut):
         pim = spec()
         unit, data = Unit(tb, 64, pim.group_max), Data(tb, pim)
         p, v = data.weights(pim.group_max, BLOCK_TOKENS), data.normal(BLOCK_TOKENS, 64)
-        p[:, 5], p[:, 9] = 0.0, -0.0
+        p[:, 5] = p[:, 9] = 0
         v[5], v[9] = np.nan, np.inf
         await unit.axpy(np.full(pim.group_max, RESCALE_CLEAR), p, v)
         assert np.isfinite(unit.outputs).all()

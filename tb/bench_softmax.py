@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hdl.attention.softmax import RESCALE_WIDTH, Softmax
 from hdl.layouts import AttentionShape, SoftmaxState, score_layout, weight_layout
-from model.golden.floats import pack, to_bits
+from model.golden.floats import pack, to_bits, weight_bits
 from model.golden.softmax import OnlineSoftmax, Wave
 from model.spec.attention import BLOCK_TOKENS, PimSpec
 from model.spec.formats import kv_format
@@ -107,7 +107,7 @@ class SoftmaxBench(Bench):
 
     def _expect(self, scores: Scores, tokens: int, want: Wave) -> None:
         layout = weight_layout(self.pim)
-        for head, blocks in enumerate(to_bits(want.weights, self.pim.kv_format)):
+        for head, blocks in enumerate(weight_bits(want.weights, self.pim.weight_format)):
             for block, bits in enumerate(blocks):
                 self.weights.append(layout.const(
                     {"head": head, "block": block, "data": pack(bits, 16)}).as_bits())
@@ -182,7 +182,7 @@ def corners(pim: PimSpec) -> Iterator[Attention]:
         [1 - tiny, 1 - 0.5 * tiny, 1 - 0.49 * tiny, -1 + 0.5 * tiny],
         [7.0, 7.0 - 80.0, 7.0 - 88.0],
     ]
-    lowest = pim.kv_format.exponent_min
+    lowest = pim.weight_format.exponent_min
     rows += [[0.0] + [lowest - 1 + k / 1024 for k in range(start, start + 15)]
              for start in (1012, 1020)]      # where a weight becomes 0
     rows += [[0.0, lowest, lowest - 0.5, lowest - 1, lowest - 2]]

@@ -92,7 +92,7 @@ class Exponent(wiring.Component):
 
 
 class Weight(wiring.Component):
-    """``2^((X - m 2^F) / 2^F)`` in the KV format; ``LATENCY`` clocks, one a clock.
+    """``2^((X - m 2^F) / 2^F)`` in the format of weights; ``LATENCY`` clocks, one a clock.
 
     Below the smallest normal number a weight is 0.
 
@@ -124,12 +124,12 @@ class Weight(wiring.Component):
         self.pim = pim
         super().__init__({
             "en": In(1), "x": In(signed(exponent_width(pim))), "m": In(signed(16)),
-            "o": Out(pim.kv_format.width),
+            "o": Out(pim.weight_format.width),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        fmt, fraction_bits = self.pim.kv_format, self.pim.exponent_fraction_bits
+        fmt, fraction_bits = self.pim.weight_format, self.pim.exponent_fraction_bits
         m.submodules.table = table = Memory(
             shape=fmt.fraction_bits + 1, depth=1 << fraction_bits,
             init=exponent_table(fmt, fraction_bits))

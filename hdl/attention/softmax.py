@@ -66,7 +66,7 @@ class WeightLanes(wiring.Component):
             "place": In(place_layout(pim)),
             "maximum": In(data.ArrayLayout(signed(16), pim.group_max)),
             "valid": Out(1),
-            "weight": Out(data.ArrayLayout(pim.kv_format.width, pim.SOFTMAX_LANES)),
+            "weight": Out(data.ArrayLayout(pim.weight_format.width, pim.SOFTMAX_LANES)),
             "o_place": Out(place_layout(pim)),
         })
 

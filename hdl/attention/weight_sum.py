@@ -44,7 +44,7 @@ class WeightSum(wiring.Component):
         self.pim = pim
         super().__init__({
             "en": In(1),
-            "weight": In(data.ArrayLayout(pim.kv_format.width, pim.SOFTMAX_LANES)),
+            "weight": In(data.ArrayLayout(pim.weight_format.width, pim.SOFTMAX_LANES)),
             "place": In(place_layout(pim)),
             "valid": Out(1), "sum": Out(FP32.width),
             "head": Out(range(pim.group_max)), "last_head": Out(1),
@@ -52,7 +52,7 @@ class WeightSum(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        fmt, latency = self.pim.kv_format, self.pim.ADDER_LATENCY
+        fmt, latency = self.pim.weight_format, self.pim.ADDER_LATENCY
         names = ("low", "high", "quad", "accumulate", "total")
         low, high, quad, accumulate, total = adders = [Adder() for _ in names]
         for name, adder in zip(names, adders, strict=True):

@@ -1,8 +1,9 @@
 """The sixteen multipliers and sixteen adders of a PIM bank unit, shared by both modes."""
 
+from dataclasses import replace
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -45,7 +46,7 @@ class LaneArray(wiring.Component):
 
     def __init__(self, pim: PimSpec) -> None:
         self.pim = pim
-        lanes = lanes_layout(pim, pim.kv_format.width)
+        lanes = lanes_layout(pim, pim.kv_format.width)       # as wide as weights
         super().__init__({
             "en": In(1), "mode": In(MacMode), "token": In(range(BLOCK_TOKENS)),
             "scale_en": In(1), "scale": In(SCALE_WIDTH),
@@ -56,27 +57,29 @@ class LaneArray(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         axpy = self.mode == MacMode.AXPY
-        weight = Signal(self.pim.kv_format.width)
+        kv, fmt = self.pim.kv_format, self.pim.weight_format
+        weight = Signal(fmt.width)
         weightless = Signal()
         m.d.comb += [
             weight.eq(self.weight[self.token]),
-            weightless.eq(axpy & ~weight[:-1].any()),
+            weightless.eq(axpy & ~weight.any()),
         ]
-        fmt = self.pim.kv_format
         if self.pim.quantised:
             product = Signal.like(weight)
             m.d.comb += product.eq(scaled(fmt, weight, self.scale))
             with m.If(self.scale_en):
-                m.d.comb += weightless.eq(axpy & (~weight[:-1].any() | ~product[:-1].any()))
+                m.d.comb += weightless.eq(axpy & (~weight.any() | ~product.any()))
             weight = Mux(self.scale_en, product, weight)
+        # Queries have a sign, weights one bit of fraction more.
+        factor = replace(kv, name=f"{kv.name}_factor", fraction_bits=fmt.fraction_bits)
         products: list[Any] = [
-            Shared(f"product_{fmt.name}", Product, fmt) for _ in range(self.pim.LANES)]
+            Shared(f"product_{kv.name}", Product, factor, kv) for _ in range(self.pim.LANES)]
         for lane, unit in enumerate(products):
             m.submodules[f"product_{lane}"] = unit
             m.d.comb += [
                 unit.en.eq(self.en),
                 unit.clear.eq(weightless),
-                unit.a.eq(Mux(axpy, weight, self.query[lane])),
+                unit.a.eq(Mux(axpy, weight, Cat(C(0, 1), self.query[lane]))),
                 unit.b.eq(self.column[lane]),
             ]
         m.d.comb += self.products.eq(Cat(product.o for product in products))

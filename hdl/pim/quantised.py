@@ -30,12 +30,14 @@ def scaled(fmt: FloatFormat, x: Value, scale: Value) -> Value:
     """
     fields = data.View(FloatLayout(fmt), x)
     exponent = fields.exponent + scale - SCALE_BIAS
+    below_sign = fmt.width - fmt.signed
     top = (1 << fmt.exponent_bits) - 1
     moved = Cat(fields.fraction, exponent[:fmt.exponent_bits])
     finite = Mux(~fields.exponent.any() | (exponent <= 0), 0,
                  Mux(exponent >= top, infinity(fmt), moved))
-    magnitude = Mux(fields.exponent == top, x[:-1], finite)
-    return Mux(scale == SCALE_NAN, canonical_nan(fmt), Cat(magnitude[:fmt.width - 1], fields.sign))
+    magnitude = Mux(fields.exponent == top, x[:below_sign], finite)
+    return Mux(scale == SCALE_NAN, canonical_nan(fmt),
+               Cat(magnitude[:below_sign], x[below_sign:]))
 
 
 class ScaleFile(wiring.Component):

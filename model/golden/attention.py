@@ -149,7 +149,7 @@ def block_parts(query: NDArray[Any], k_blocks: WideKv | StoredKv, v_blocks: Wide
             k_blocks.scores(query, [wave[bank] for bank in banks]),
             [tokens[wave[bank]] for bank in banks])
         # A bank without a block takes part with weights 0.
-        weights = np.zeros((len(every), heads, BLOCK_TOKENS), DTYPES[spec.kv_format])
+        weights = np.zeros((len(every), heads, BLOCK_TOKENS), np.float32)
         weights[[every.index(bank) for bank in banks]] = np.moveaxis(done.weights, 1, 0)
         outputs = v_blocks.accumulate(outputs, done.rescale, weights,
                                       [wave.get(bank, 0) for bank in every])

@@ -34,6 +34,30 @@ def from_bits(bits: ArrayLike, fmt: FloatFormat = FP32) -> NDArray[Any]:
     return np.asarray(bits).astype(f"u{DTYPES[fmt].itemsize}").view(DTYPES[fmt])
 
 
+def weight_bits(weights: ArrayLike, fmt: FloatFormat) -> NDArray[np.int64]:
+    """Bit patterns of weights, FP32 or FP64 numbers of the unsigned format ``fmt``.
+
+    A number that is negative, subnormal or needs more bits of fraction is a ``ValueError``.
+    """
+    values = np.asarray(weights, np.float64)
+    significand, exponent = np.frexp(values)                # 0.5 <= significand < 1
+    field = exponent - 1 + fmt.bias
+    fraction = (2 * significand - 1) * 2.0 ** fmt.fraction_bits
+    proper = (field > 0) & (field < (1 << fmt.exponent_bits) - 1) & np.isfinite(values)
+    if not ((values == 0) | proper & (fraction >= 0) & (fraction == np.rint(fraction))).all():
+        raise ValueError(f"numbers that are no {fmt.name}")
+    return np.where(values == 0, 0, (field << fmt.fraction_bits) + fraction.astype(np.int64))
+
+
+def from_weight_bits(bits: ArrayLike, fmt: FloatFormat) -> NDArray[np.float32]:
+    """Numbers of the bit patterns that :func:`weight_bits` gives."""
+    patterns = np.asarray(bits, np.int64)
+    fraction = patterns & (1 << fmt.fraction_bits) - 1
+    exponent = (patterns >> fmt.fraction_bits) - fmt.bias
+    value = np.ldexp(1 + fraction / 2.0 ** fmt.fraction_bits, exponent)
+    return np.where(patterns == 0, 0, value).astype(np.float32)
+
+
 def pack(bits: ArrayLike, width: int) -> int:
     """One integer of bit patterns of ``width`` bits, the first in the lowest bits."""
     return sum(int(b) << width * i for i, b in enumerate(np.asarray(bits).ravel()))

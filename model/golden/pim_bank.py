@@ -96,7 +96,7 @@ def quantised_accumulate(o: ArrayLike, shift: ArrayLike, p: ArrayLike, codes: Ar
     Parameters
     ----------
     o, shift, p
-        As of :func:`accumulate`; the weights in bfloat16.
+        As of :func:`accumulate`.
     codes, scales, fmt
         Values, as the keys of :func:`quantised_scores`; several blocks as in :func:`accumulate`.
     """
@@ -122,7 +122,7 @@ def accumulate(o: ArrayLike, shift: ArrayLike, p: ArrayLike, v: ArrayLike) -> ND
     shift : array_like, (heads,)
         Rescale distance or ``RESCALE_CLEAR``.
     p : array_like, (..., heads, tokens)
-        Weights in the KV format; a zero takes its token out, whatever its value holds.
+        Weights, FP32 numbers of their format; a zero takes its token out, whatever its value holds.
     v : array_like, (..., tokens, head size)
         Values in the KV format.
     """

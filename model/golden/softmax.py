@@ -1,12 +1,11 @@
 """The online softmax of docs/numerics.md, points 3 to 6, in NumPy: one wave after another."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from model.golden.floats import DTYPES, add, product, rescale
+from model.golden.floats import add, product, rescale
 from model.spec.attention import BLOCK_TOKENS, RESCALE_CLEAR, PimSpec
 from model.spec.formats import FloatFormat
 
@@ -22,19 +21,22 @@ def exponents(scores: ArrayLike, scale: np.float32, fraction_bits: int) -> NDArr
     return np.clip(nearest, -limit, limit - 1).astype(np.int64)
 
 
-def weights(x: ArrayLike, m: ArrayLike, fraction_bits: int, fmt: FloatFormat) -> NDArray[Any]:
-    """``p``: softmax weights for exponents ``x`` under the maximum ``m``, in the KV format."""
+def weights(x: ArrayLike, m: ArrayLike, fraction_bits: int,
+            fmt: FloatFormat) -> NDArray[np.float32]:
+    """``p``: weights for exponents ``x`` under the maximum ``m``, numbers of format ``fmt``."""
     distance = np.asarray(x, np.int64) - np.asarray(m, np.int64) * (1 << fraction_bits)
     exact = np.exp2(distance.astype(np.float64) / 2.0 ** fraction_bits)
     with np.errstate(under="ignore"):
-        rounded = exact.astype(DTYPES[fmt])
-    return np.where(rounded.astype(np.float64) < 2.0 ** fmt.exponent_min,
-                    DTYPES[fmt].type(0), rounded)
+        # Equally far apart between powers of two, and below the smallest normal number.
+        exponent = np.maximum(np.frexp(exact)[1] - 1, fmt.exponent_min)
+        rounded = np.ldexp(np.rint(np.ldexp(exact, fmt.fraction_bits - exponent)),
+                           exponent - fmt.fraction_bits)
+    return np.where(rounded < 2.0 ** fmt.exponent_min, 0, rounded).astype(np.float32)
 
 
-def wave_sum(p: NDArray[Any]) -> NDArray[np.float32]:
+def wave_sum(p: NDArray[np.float32]) -> NDArray[np.float32]:
     """Sum of the weights of a wave, ``p[head, block, token]``, in the stated order."""
-    tokens = p.astype(np.float32).reshape(p.shape[0], -1)
+    tokens = p.reshape(p.shape[0], -1)
     quads = add(add(tokens[:, 0::4], tokens[:, 1::4]), add(tokens[:, 2::4], tokens[:, 3::4]))
     accumulators = np.zeros((2, p.shape[0]), np.float32)
     for index in range(quads.shape[1]):
@@ -50,14 +52,14 @@ class Wave:
     Attributes
     ----------
     weights : array [head, block, token]
-        In the KV format; 0 behind the last token.
+        FP32 numbers of the weights' format; 0 behind the last token.
     rescale : array [head] of int
         How far the accumulators of each head are to be scaled down; ``RESCALE_CLEAR`` at first.
     nan : bool
         A valid score was NaN.
     """
 
-    weights: NDArray[Any]
+    weights: NDArray[np.float32]
     rescale: NDArray[np.int64]
     nan: bool
 
@@ -100,8 +102,8 @@ class OnlineSoftmax:
         top = (x[:, valid] >> fraction_bits).max(axis=1)
         m = top if self.first else np.maximum(self.m, top)
         shift = m - self.m
-        p = np.where(valid, weights(x, m[:, None, None], fraction_bits, self.spec.kv_format),
-                     DTYPES[self.spec.kv_format].type(0))
+        p = np.where(valid, weights(x, m[:, None, None], fraction_bits, self.spec.weight_format),
+                     np.float32(0))
         before = np.zeros(heads, np.float32) if self.first else rescale(self.l, shift)
         self.l = add(before, wave_sum(p))
         self.m = m

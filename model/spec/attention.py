@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 
 from model.spec.errors import SpecError, require_int
-from model.spec.formats import BF16, FP32, FloatFormat
+from model.spec.formats import BF16, FP32, FloatFormat, weight_format
 from model.spec.geometry import BEAT_BYTES
 from model.spec.mx import MXFP8_E4M3, MXINT8, ElementFormat
 
@@ -60,7 +60,7 @@ class PimSpec:
     Attributes
     ----------
     kv_format : FloatFormat
-        Format of keys, values, queries, weights and outputs.
+        Format of keys, values, queries and outputs.
     head_size_max, head_size_min : int
         Largest head size that the registers hold, a multiple of 16, 64 to 256; smallest that is
         not refused, 32 or 64.
@@ -106,6 +106,11 @@ class PimSpec:
             raise SpecError("quantised", names, "different ones of mxint8, mxfp8_e4m3")
         if self.quantised and self.kv_format is not BF16:
             raise SpecError("quantised", names, f"none with KV format {self.kv_format.name}")
+
+    @property
+    def weight_format(self) -> FloatFormat:
+        """Format of softmax weights (docs/numerics.md, 5)."""
+        return weight_format(self.kv_format)
 
     @property
     def units(self) -> int:

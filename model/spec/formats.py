@@ -14,17 +14,20 @@ class FloatFormat:
     name : str
         The name used in tables and on the command line.
     exponent_bits, fraction_bits : int
-        Widths of the two fields; the sign adds one bit.
+        Widths of the two fields.
+    signed : bool
+        Whether a sign adds one bit.
     """
 
     name: str
     exponent_bits: int
     fraction_bits: int
+    signed: bool = True
 
     @property
     def width(self) -> int:
         """Bits of one element."""
-        return 1 + self.exponent_bits + self.fraction_bits
+        return self.signed + self.exponent_bits + self.fraction_bits
 
     @property
     def bias(self) -> int:
@@ -43,6 +46,12 @@ FP32 = FloatFormat(name="fp32", exponent_bits=8, fraction_bits=23)
 
 KV_FORMATS = {f.name: f for f in (BF16, FP16)}
 """Formats that keys and values may be stored in."""
+
+
+def weight_format(kv: FloatFormat) -> FloatFormat:
+    """As wide as ``kv``, for numbers that are never negative: the sign's bit is one of fraction."""
+    return FloatFormat(name=f"{kv.name}_weight", exponent_bits=kv.exponent_bits,
+                       fraction_bits=kv.fraction_bits + 1, signed=False)
 
 
 def kv_format(name: str) -> FloatFormat:

@@ -118,7 +118,7 @@ def speed(simulator: str) -> Figure:
 
 
 def exponent_error() -> float:
-    """The largest error of 2^x over all bfloat16 numbers, in units in the last place."""
+    """The largest error of 2^x over all bfloat16 numbers, in ulps of bfloat16."""
     built = build(WeightLanes(PimSpec()), "weight_lanes")
     with tempfile.TemporaryDirectory(prefix="exponent-", dir=ROOT / "build") as work:
         run(built, "tb.bench_exponent", Path(work), parameters={"format": "bf16"})
@@ -161,7 +161,7 @@ def figures(progress: Progress) -> Iterator[Figure]:
     spec, variants = slice_spec(**OPTIONS), slice_spec(**VARIANTS)
     (ROOT / "build").mkdir(exist_ok=True)
     progress("every bfloat16 number as exponent")
-    yield Figure("softmax.exp_max_ulp", exponent_error(), "ulp", 1.0, lower_is_better=True)
+    yield Figure("softmax.exp_max_ulp", exponent_error(), "ulp of bfloat16", 1.0, lower_is_better=True)
     progress(f"contexts {', '.join(map(str, CONTEXTS))} for 1 and 8 query heads; minutes")
     yield from attention_figures(spec, attentions("verilator", [
         *cases(spec), with_counts(spec, {"group": 1, "head_size": HEAD_SIZE, "stored": "",

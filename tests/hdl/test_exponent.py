@@ -6,7 +6,7 @@ from amaranth.sim import Simulator
 
 from hdl.attention.exponent import Exponent, Weight
 from model.golden import softmax
-from model.golden.floats import from_bits, to_bits
+from model.golden.floats import from_bits, to_bits, weight_bits
 from model.spec.attention import PimSpec
 from model.spec.formats import BF16, FP16
 
@@ -47,7 +47,8 @@ def test_every_fraction_under_every_kind_of_maximum_gives_the_golden_weight(fmt)
              (-16384 - lowest, -16384 - 2 * lowest)]
     x = np.concatenate([(power << pim.exponent_fraction_bits) + fraction for power, _ in cases])
     m = np.repeat([m for _, m in cases], len(fraction))
-    want = to_bits(softmax.weights(x, m, pim.exponent_fraction_bits, fmt), fmt)
+    fmt = pim.weight_format
+    want = weight_bits(softmax.weights(x, m, pim.exponent_fraction_bits, fmt), fmt)
     got = pipelined(Weight(pim), {"x": x, "m": m}, Weight.LATENCY)
     np.testing.assert_array_equal(got, want)
 

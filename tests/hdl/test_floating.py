@@ -1,5 +1,6 @@
 """The floating-point primitives against NumPy and ml_dtypes, bit for bit."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -107,6 +108,32 @@ def test_products_are_those_of_numpy(fmt, n):
     got = clocked(enabled(dut), [dut.a, dut.b], dut.o, vectors, PimSpec.MULTIPLIER_LATENCY)
     a, b = (floats.from_bits(vectors[:, i], fmt) for i in (0, 1))
     assert_same(vectors, got, floats.to_bits(floats.product(a, b)))
+
+
+def _longer(bits: int, more: int, fmt: FloatFormat) -> float:
+    """The number of a pattern with one more bit of fraction behind it."""
+    fraction = (bits & (1 << fmt.fraction_bits) - 1) << 1 | more
+    exponent = bits >> fmt.fraction_bits & (1 << fmt.exponent_bits) - 1
+    if exponent == (1 << fmt.exponent_bits) - 1:
+        magnitude = math.nan if fraction else math.inf
+    else:
+        significand = fraction | bool(exponent) << fmt.fraction_bits + 1
+        magnitude = math.ldexp(significand, max(exponent, 1) - fmt.bias - fmt.fraction_bits - 1)
+    return -magnitude if bits >> fmt.width - 1 else magnitude
+
+
+@EACH_KV_FORMAT
+def test_products_with_a_longer_fraction_are_exact_too(fmt):
+    longer = FloatFormat(name="longer", exponent_bits=fmt.exponent_bits,
+                         fraction_bits=fmt.fraction_bits + 1)
+    dut, other = Product(longer, fmt), pairs(fmt, 3000)
+    more = np.random.default_rng(6).integers(0, 2, len(other), np.uint64)
+    vectors = np.stack([other[:, 0] << 1 | more, other[:, 1]], axis=1).astype(np.uint64)
+    got = clocked(enabled(dut), [dut.a, dut.b], dut.o, vectors, PimSpec.MULTIPLIER_LATENCY)
+    a = [_longer(int(bits), int(bit), fmt) for bits, bit in zip(other[:, 0], more, strict=True)]
+    b = floats.from_bits(other[:, 1], fmt)
+    want = floats.product(np.array(a, np.float32), b)
+    assert_same(vectors, got, floats.to_bits(want))
 
 
 def test_products_that_vanish_are_rounded_to_subnormals():

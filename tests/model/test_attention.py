@@ -47,14 +47,13 @@ def test_pytorch_agrees_that_it_is_within_the_bound(tokens):
 
 
 @pytest.mark.parametrize("kind", ["normal", "heavy-tailed"])
-def test_short_contexts_stay_within_twice_the_bound_and_nearly_always_within_it(kind):
+def test_short_contexts_in_which_few_weights_decide_are_within_it_too(kind):
     errors = np.array([relative_error(
         attend(q, k, v, pim_banks=16, scale=softmax_scale(64), spec=PimSpec()).output,
         exact_attention(q, k, v))
         for seed in range(60) for tokens in (2, 9, 33, 64)
         for q, k, v in [inputs(kind, size=64, tokens=tokens, seed=seed)]])
-    assert errors.max() <= 2 * BOUND
-    assert (errors <= BOUND).mean() > 0.95
+    assert errors.max() <= BOUND
 
 
 @pytest.mark.parametrize("tokens", [1, 100, 300])

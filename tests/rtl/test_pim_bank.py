@@ -39,7 +39,7 @@ MUTANTS = {
         "outputs_of_every_shape"),
     "product one bit narrow": Mutant(
         "hdl.floating", "exact.eq((a.significand * b.significand)",
-        "exact.eq(((a.significand * b.significand) & ~1)", "scores_of_every_shape"),
+        "exact.eq(((a.significand * b.significand) & ~1)", "outputs_of_every_shape"),
     "rescale off by one": Mutant(
         "hdl.floating", "(fields.exponent - shift)", "(fields.exponent - shift - 1)",
         "outputs_of_every_shape"),
@@ -47,7 +47,7 @@ MUTANTS = {
         "hdl.floating", "fields.exponent <= shift", "fields.exponent < shift",
         "outputs_below_the_normal_range_vanish"),
     "zero weight not skipped": Mutant(
-        "hdl.pim.mac_array", "weightless.eq(axpy & ~weight[:-1].any())", "weightless.eq(0)",
+        "hdl.pim.mac_array", "weightless.eq(axpy & ~weight.any())", "weightless.eq(0)",
         "a_weight_of_zero_hides_its_value"),
     "tree of distant lanes": Mutant(
         "hdl.pim.mac_array", "zip(level[::2], level[1::2], strict=True)",
