@@ -2,13 +2,21 @@
 
 from typing import Any
 
-from amaranth import Cat, Module, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hdl.attention.attention_units import attention_units
 from hdl.attention.descriptor_engine import DescriptorEngine
-from hdl.attention.descriptor_layouts import ELSEWHERE
+from hdl.attention.descriptor_layouts import (
+    ELSEWHERE,
+    JOIN_BITS,
+    MEMBER_PART,
+    TAG,
+    Source,
+    board_layout,
+)
+from hdl.dma.port_share import StreamShare
 from hdl.dma.stream_path import HOST_IN, HOST_OUT
 from hdl.host.axi import AxiSignature
 from hdl.host.axi_lite import AccessSignature
@@ -16,7 +24,13 @@ from hdl.host.axi_memory import AxiMemory
 from hdl.host.counters import EVENTS, Counters
 from hdl.host.register_block import RegisterBlock
 from hdl.host.unit_registers import connect_descriptors
-from hdl.layouts import BEAT_WIDTH, CommandSignature, result_layout
+from hdl.layouts import (
+    BEAT_WIDTH,
+    CommandSignature,
+    PortSignature,
+    request_layout,
+    result_layout,
+)
 from hdl.memory_controller import MemoryController
 from model.spec.base_die import BaseDieSpec
 from model.spec.register_map import BLOCK_WIDTH
@@ -41,6 +55,11 @@ class PseudoChannel(wiring.Component):
         Of attentions that registers start, as in :class:`~hdl.slice.Slice`.
     elsewhere : ``Out(stream.Signature(ELSEWHERE))``
         Blocks of descriptors whose partial results are asked of another tier.
+    board, claim, claimed, part : ``In``, ``Out``, ``Out``, ``Out(stream.Signature(MEMBER_PART))``
+        To the join engine of the die (:class:`~hdl.attention.descriptor_engine.DescriptorEngine`).
+    joins : ``In(PortSignature(spec))``
+        The port of that engine to this memory; it shares the descriptor engine's, and gets answers
+        whose tags are of source ``JOIN``.
     host_in, host_out : ``In(stream)``, ``Out(stream)``
         The host's side of moves.
     number : ``In(8)``
@@ -57,6 +76,11 @@ class PseudoChannel(wiring.Component):
     query: stream.Interface
     result: stream.Interface
     elsewhere: stream.Interface
+    board: data.View
+    claim: Signal
+    claimed: Signal
+    part: stream.Interface
+    joins: Any
     host_in: stream.Interface
     host_out: stream.Interface
     number: Signal
@@ -75,6 +99,8 @@ class PseudoChannel(wiring.Component):
             "query": In(stream.Signature(BEAT_WIDTH)),
             "result": Out(stream.Signature(result_layout())),
             "elsewhere": Out(stream.Signature(ELSEWHERE)),
+            "board": In(board_layout(spec.engine)), "claim": Out(1), "claimed": Out(JOIN_BITS),
+            "part": Out(stream.Signature(MEMBER_PART)), "joins": In(PortSignature(spec.channel)),
             "host_in": In(stream.Signature(HOST_IN)), "host_out": Out(stream.Signature(HOST_OUT)),
             "number": In(8),
             **{name: Out(1) for name in ("attended", "moved", "refused", "erred", "announced")},
@@ -118,11 +144,30 @@ class PseudoChannel(wiring.Component):
         m.submodules.descriptor_registers = block
         connect(m, flipped(self.descriptors), block.access)
         connect_descriptors(m, block, engine)
-        connect(m, engine.port, memory.attend)
         connect(m, engine.translator, memory.blocks)
         connect(m, engine.elsewhere, flipped(self.elsewhere))
-        m.d.comb += [engine.pseudo_channel.eq(self.number), self.announced.eq(engine.announced)]
+        connect(m, engine.part, flipped(self.part))
+        m.d.comb += [
+            engine.pseudo_channel.eq(self.number), self.announced.eq(engine.announced),
+            engine.board.eq(self.board), self.claim.eq(engine.claim),
+            self.claimed.eq(engine.claimed),
+        ]
+        self._share(m, engine.port, memory.attend)
         return engine
+
+    def _share(self, m: Module, own: Any, memory: Any) -> None:
+        """One port of the memory for the descriptor engine and the die's join engine."""
+        share: Any = StreamShare(request_layout(self.spec.channel), 2)
+        m.submodules.attend_share = share
+        connect(m, own.request, share.i_0)
+        connect(m, flipped(self.joins.request), share.i_1)
+        connect(m, share.o, memory.request)
+        answer = memory.response
+        foreign = data.View(TAG, answer.p.tag).source == Source.JOIN
+        m.d.comb += answer.ready.eq(Mux(foreign, self.joins.response.ready, own.response.ready))
+        for port, mine in ((own, ~foreign), (self.joins, foreign)):
+            m.d.comb += [port.response.payload.eq(answer.payload),
+                         port.response.valid.eq(answer.valid & mine)]
 
     def _attend(self, m: Module, memory: Any, block: Any, sequencer: Any, softmax: Any) -> None:
         m.submodules.counters = counters = Counters()

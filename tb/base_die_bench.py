@@ -1,8 +1,9 @@
 """Drives a base die as its users do: memory over AXI4, orders over AXI4-Lite, and an interrupt."""
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
+import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge, with_timeout
 from cocotbext.axi import AxiResp
@@ -34,6 +35,11 @@ from tb.translator_memory import word_address, word_place
 
 TIME_OUT_CLOCKS = 30_000
 NAMED = Side(kind=Kind.BLOCK)
+
+
+async def together(*actions: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Runs actions of several channels at a time; their results."""
+    return [await task for task in [cocotb.start_soon(action) for action in actions]]
 
 
 class Attention(SliceBench):

@@ -1,17 +1,19 @@
-"""The tests of tb.bench_descriptors with a fault in the hardware: each of them has to fail.
+"""The tests of a bench with a fault in the hardware: each of them has to fail.
 
-The run's parameter ``faults`` gives number of a fault -> name of the test that must see it.
+The run's parameter ``faults`` gives number of a fault -> name of the test that must see it;
+``bench`` the module of the bench, if it is not that of the attention descriptor engine.
 """
 
+import importlib
 from typing import Any
 
 import cocotb
 
-from tb import bench_descriptors
 from tb.bench import parameters
 from tb.descriptor_software import plant
 
-TESTS = {test.name: test for tests in vars(bench_descriptors).values()
+BENCH = importlib.import_module(parameters().get("bench", "tb.bench_descriptors"))
+TESTS = {test.name: test for tests in vars(BENCH).values()
          if hasattr(tests, "generate_tests") for test in tests.generate_tests()}
 
 

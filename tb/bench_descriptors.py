@@ -257,6 +257,47 @@ def _random(tb: Scene, tenant: int) -> Descriptor:
 
 
 @cocotb.test(timeout_time=100, timeout_unit="us")
+@cocotb.parametrize(**STALLS)
+async def parts_go_to_their_joins(dut: Any, stall: float) -> None:
+    """A ring waits for its join without holding up others; failures and empty parts are told."""
+    async with Scene(dut) as tb:
+        tb.furnish(stall=stall, log2=3)
+        cocotb.start_soon(tb.sequencer.answer())
+        cocotb.start_soon(tb.claims())
+        for block in (3, 4):
+            tb.put(1, block, residency=CAPACITY)
+        tb.put(2, 41, residency=Residency(pim=True, poisoned=True))
+        part = {"joined": True, "partial": True, "resident": False}
+
+        tb.open_join(3, 1, 77, heads=2)
+        tb.open_join(1, 3, 77)                                  # of another tenant
+        tb.post(0, tb.make(1, 7, heads=2, join=77, **part), tb.make(1, 2))
+        tb.post(1, tb.make(2, 3, join=77, **part), tb.make(2, 2))
+        tb.post(2, tb.make(3, 3), tb.make(3, 1, join=77, **part))
+        for ring in range(3):
+            await tb.ring(ring)
+        await tb.until(lambda: tb.status(0).head == 2 and tb.status(2).head == 2)
+        await tb.clocks(300)
+        tb.check(int(tb.status(1).head), 0, "records of the ring that waits")
+        tb.open_join(0, 2, 77)
+        await tb.finish()
+
+        made = [tb.make(1, 2, first=3, join=1, **part), tb.make(1, 1, heads=2, join=2, **part),
+                tb.make(1, 1, head_size=80, join=3, **part),
+                tb.make(1, 1, join=4, **{**part, "partial": False}),
+                tb.make(1, 1, join=5, **part), tb.make(1, 2, join=6, **part)]
+        for number, d in enumerate(made):
+            tb.open_join(number % 4, 1, d.join, refused=d.join == 5)
+            await tb.go(d)
+        for where in (0, 11):               # before an attention has begun, and in one
+            tb.open_join(where % 4, 2, where, heads=2)
+            blocks = [(2, tb.rng.randrange(40)) for _ in range(12)]
+            blocks[where] = (2, 41)
+            await tb.go(tb.descriptor(blocks, tenant=2, heads=2, join=where, **part), ring=1)
+        tb.check(tb.board, {}, "joins that were not begun")
+
+
+@cocotb.test(timeout_time=100, timeout_unit="us")
 async def tenants_take_turns(dut: Any) -> None:
     """A full ring does not hold up the others: each waits for one attention of every other."""
     async with Scene(dut) as tb:

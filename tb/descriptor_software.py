@@ -7,7 +7,13 @@ from typing import Any
 
 from cocotb.triggers import RisingEdge, with_timeout
 
-from hdl.attention.descriptor_layouts import ELSEWHERE, Source
+from hdl.attention.descriptor_layouts import (
+    ELSEWHERE,
+    MEMBER_PART,
+    PartKind,
+    Source,
+    board_layout,
+)
 from hdl.attention.descriptor_rings import RING_STATUS
 from hdl.translator.layouts import tables_layout
 from model.golden.attention_descriptor import Golden, Outcome, completion
@@ -23,6 +29,7 @@ from model.spec.attention_descriptor import (
     RingSettings,
     blocks_of,
 )
+from model.spec.attention_join import Join
 from model.spec.dma import LIST_ENTRIES, Place, pack, place_in_region, unpack
 from model.spec.geometry import BEAT_BYTES
 from model.spec.slice import SliceSpec
@@ -47,6 +54,11 @@ def plant(fault: int) -> None:
     _planted.append(fault)
 
 
+def planted() -> int:
+    """The fault selected last; 0: none."""
+    return _planted[-1] if _planted else 0
+
+
 @dataclass
 class Posted:
     """A descriptor in a ring."""
@@ -69,15 +81,19 @@ class DescriptorBench(Bench):
         self.spec, self.engine, self.translator = spec, engine, translator
         self.columns = spec.geometry.columns
         self.free = dict.fromkeys(spec.geometry.capacity_bank_numbers, 0)    # next beat
-        self.asked: deque[tuple[int, int, BlockId]] = deque()
+        self.asked: deque[tuple[int, int, int, BlockId]] = deque()
+        self.board: dict[int, tuple[Join, bool]] = {}       # number -> join, whether refused
+        self.opened: dict[int, tuple[Join, bool]] = {}      # and those that have been begun
+        self.joins: dict[tuple[int, int], int] = {}         # tenant and name -> number
+        self.told: dict[int, list[tuple[PartKind, int]]] = {}       # what came for each number
         self.posted: list[Posted] = []
         self.looked: list[int] = [0] * engine.rings
         self.chunks = 0
 
     def begin(self, *, stall: float = 0.0, slow: bool = False, log2: int = 2) -> None:
         """Connects memory, tables and the sequencer, and sets all rings; to be called once."""
-        if _planted:
-            self.dut.fault_number.value = _planted[-1]
+        if planted():
+            self.dut.fault_number.value = planted()
         latency = range(1, 60) if slow else range(20, 26)
         self.memory = painted(self.spec)
         self.agent = FaultyAgent(self, "port", self.spec, self.memory, stall=stall,
@@ -92,6 +108,7 @@ class DescriptorBench(Bench):
         self.sequencer = StubSequencer(self, self.spec, stall=stall)
         self._elsewhere = flat(ELSEWHERE)
         StreamMonitor(self, "elsewhere", self._ask, stall=stall)
+        StreamMonitor(self, "part", self._tell, stall=stall)
         last = self.spec.geometry.rows - 1
         self.settings = [RingSettings(
             ring=Place(self.banks[0], last - 2 * n - 1), records=Place(self.banks[1], last - n),
@@ -110,9 +127,41 @@ class DescriptorBench(Bench):
 
     def _ask(self, payload: int) -> None:
         ask = unpacked(self._elsewhere, payload)
-        self.asked.append((ask["cookie"], ask["entry"], BlockId(**{
+        self.asked.append((ask["cookie"], ask["entry"], ask["joined"] * ask["join"], BlockId(**{
             name: ask[f"id.{name}"] for name in
             ("tenant", "sequence", "layer", "head_group", "block")})))
+
+    # Joins
+
+    def _tell(self, payload: int) -> None:
+        beat = MEMBER_PART.from_bits(payload)
+        self.told.setdefault(beat.join, []).append(
+            (PartKind(beat.kind), beat.data))
+
+    def open_join(self, number: int, tenant: int, name: int, *, heads: int = 1,
+                  head_size: int = 64, refused: bool = False) -> None:
+        """Opens a join for the pseudo-channel; :meth:`claims` takes it away when it is begun."""
+        self.board[number] = self.opened[number] = Join(
+            tenant=tenant, join=name, members=1, heads=heads, head_size=head_size,
+            output=Place(0, 0)), refused
+        self.joins[tenant, name] = number
+        self._show_board()
+
+    def _show_board(self) -> None:
+        entries: list[dict[str, int]] = [{} for _ in range(self.engine.joins)]
+        for number, (join, refused) in self.board.items():
+            entries[number] = {
+                "valid": 1, "refused": int(refused),
+                **{name: getattr(join, name) for name in ("tenant", "join", "heads", "head_size")}}
+        self.dut.board.value = board_layout(self.engine).const(entries).as_bits()
+
+    async def claims(self) -> None:
+        """Closes joins whose parts have been begun, for ever; to be started as a task."""
+        while True:
+            await RisingEdge(self.dut.clk)
+            if int(self.dut.claim.value):
+                del self.board[int(self.dut.claimed.value)]     # not there: begun twice
+                self._show_board()
 
     # Tables and memory
 
@@ -266,7 +315,7 @@ class DescriptorBench(Bench):
         await self.until(lambda: all(int(self.status(n).head) == head & 0xFFFF
                                      for n, head in enumerate(heads)))
         attentions = {a.order["scale"]: a for a in self.sequencer.attentions}
-        asks: list[tuple[int, int, BlockId]] = []
+        asks: list[tuple[int, int, int, BlockId]] = []
         for posted in [p for p in self.posted if p.index >= self.looked[p.ring]]:
             asks += self._compare(posted, attentions, (instead or {}).get(
                 posted.descriptor.cookie))
@@ -279,9 +328,13 @@ class DescriptorBench(Bench):
         self.check(wrong[:8], [], "places that differ")
 
     def _compare(self, posted: Posted, attentions: dict[int, Attention],
-                 instead: tuple[Result, int] | None) -> list[tuple[int, int, BlockId]]:
+                 instead: tuple[Result, int] | None) -> list[tuple[int, int, int, BlockId]]:
         d, golden, settings = posted.descriptor, self.golden, self.settings[posted.ring]
-        outcome = golden.find(d, settings.tenant)
+        number = self.joins.get((settings.tenant, d.join)) if d.joined else None
+        join, refused = (None, False) if number is None else self.opened[number]
+        outcome = golden.find(d, settings.tenant, join)
+        if refused and outcome.result is Result.DONE:
+            outcome = Outcome(Result.BAD_JOIN)
         entries = golden.entries(d) if outcome.result > Result.BAD_CONTEXT or (
             outcome.result is Result.DONE) else []
         name = f"ring {posted.ring}, descriptor {posted.index}"
@@ -296,9 +349,10 @@ class DescriptorBench(Bench):
                 pass
             elif not golden.read(d.query, d.heads * layout.chunks):
                 outcome.result, outcome.detail = Result.QUERY_FAULT, 1
-            elif (not instead or instead[0] is Result.OUTPUT_FAULT) and not golden.write(
-                    d.output, b"".join(word.to_bytes(BEAT_BYTES, "little")
-                                       for word in attention.results)):
+            elif d.joined or (instead and instead[0] is not Result.OUTPUT_FAULT):
+                pass
+            elif not golden.write(d.output, b"".join(
+                    word.to_bytes(BEAT_BYTES, "little") for word in attention.results)):
                 outcome.result, outcome.detail = Result.OUTPUT_FAULT, 1
         if instead:
             outcome = replace(outcome, result=instead[0], detail=instead[1])
@@ -306,7 +360,12 @@ class DescriptorBench(Bench):
         place = self.ring_place(settings.records, posted.index % (1 << settings.ring_log2))
         self.check(unpack(COMPLETION, self.memory[place]), record, f"record of {name}: {d}")
         golden.words[place] = pack(COMPLETION, record)
-        return [(d.cookie, n, BlockId(tenant=settings.tenant, layer=d.layer,
+        if number is not None:
+            words = attentions[d.scale].results if outcome.result is Result.DONE else []
+            kind = (PartKind.EMPTY if outcome.result is Result.ALL_ELSEWHERE else PartKind.FAILED)
+            self.check(self.told.pop(number, []), [(PartKind.DATA, word) for word in words]
+                       or [(kind, outcome.result)], f"part of {name}")
+        return [(d.cookie, n, d.joined * d.join, BlockId(tenant=settings.tenant, layer=d.layer,
                                       head_group=d.head_group, **entries[n]))
                 for n in outcome.elsewhere]
 

@@ -66,7 +66,7 @@ def base_die_spec(channels: int) -> BaseDieSpec:
             pseudo_channels=channels, tlb_entries=4, tlb_ways=2, slots=2, fault_records=2,
             first_segment_blocks=16),
         dma=DmaSpec(channels=2, slots=4, jobs=2, read_lanes=2, write_lanes=2),
-        engine=EngineSpec(rings=2, jobs=2, lookups=2, reads=2, bank_blocks=2),
+        engine=EngineSpec(rings=2, jobs=2, lookups=2, reads=2, bank_blocks=2, joins=2),
         quantiser=QuantiserSpec(formats=(MXFP8_E4M3,), blocks_max=16))
 
 

@@ -26,6 +26,8 @@ class DescriptorCheck(wiring.Component):
     -------
     descriptor, faulty, tenant : ``In``
         What was fetched; it could not be read; whose ring it lies in.
+    misfit : ``In(1)``
+        Its join does not fit.
     result : ``Out(Result)``
         ``DONE``, or why it is refused.
     """
@@ -33,13 +35,14 @@ class DescriptorCheck(wiring.Component):
     descriptor: data.View
     faulty: Signal
     tenant: Signal
+    misfit: Signal
     result: Signal
 
     def __init__(self, spec: SliceSpec) -> None:
         self.spec = spec
         super().__init__({
             "descriptor": In(DESCRIPTOR_LAYOUT), "faulty": In(1), "tenant": In(8),
-            "result": Out(Result)})
+            "misfit": In(1), "result": Out(Result)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -60,7 +63,7 @@ class DescriptorCheck(wiring.Component):
             Result.BAD_OPCODE: ((d.opcode != Opcode.ATTEND) | d.reserved.any()
                                 | d.reserved_list.any()),
             Result.WRONG_TENANT: d.tenant != self.tenant,
-            Result.BAD_FLAGS: ((~d.resident & ~d.partial)
+            Result.BAD_FLAGS: (((~d.resident | d.joined) & ~d.partial)
                                | (d.append & ~wide)),
             Result.BAD_HEAD_SIZE: (d.head_size[:4].any() | (chunks < KvLayout.SMALLEST_CHUNKS)
                                    | (chunks > pim.chunks_max) | unstored),
@@ -70,6 +73,7 @@ class DescriptorCheck(wiring.Component):
             Result.NO_BLOCKS: d.blocks == 0,
             Result.NO_CONTEXT: d.context == 0,
             Result.BAD_CONTEXT: whole + part != d.blocks,
+            Result.BAD_JOIN: self.misfit,
         }
         for result, refused in reversed(refusals.items()):      # the last one wins
             with m.If(refused):

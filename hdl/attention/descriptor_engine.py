@@ -11,10 +11,13 @@ from hdl.attention.descriptor_front import DescriptorFront
 from hdl.attention.descriptor_jobs import DescriptorJobs
 from hdl.attention.descriptor_layouts import (
     ELSEWHERE,
+    JOIN_BITS,
+    MEMBER_PART,
     RING_BITS,
     RING_SETTINGS_LAYOUT,
     TAG,
     Source,
+    board_layout,
 )
 from hdl.attention.descriptor_rings import RING_STATUS, DescriptorRings
 from hdl.attention.list_walker import ListWalker
@@ -68,6 +71,12 @@ class DescriptorEngine(wiring.Component):
         What came of them, in order.
     elsewhere : ``Out(stream.Signature(ELSEWHERE))``
         Blocks that are not in the PIM layers, whose partial results others have to deliver.
+    board : ``In(board_layout(engine))``
+        The joins that are open for parts of this pseudo-channel.
+    claim, claimed : ``Out(1)``, ``Out``
+        For one clock: a descriptor is begun that is a part of this join.
+    part : ``Out(stream.Signature(MEMBER_PART))``
+        Parts of joins, each join's in one piece.
     announced, erred, lost : ``Out(1)``
         For one clock: a record is in memory that counts for the interrupt; of a failure; a record
         could not be written.
@@ -84,6 +93,10 @@ class DescriptorEngine(wiring.Component):
     token: stream.Interface
     result: stream.Interface
     elsewhere: stream.Interface
+    board: data.View
+    claim: Signal
+    claimed: Signal
+    part: stream.Interface
     announced: Signal
     erred: Signal
     lost: Signal
@@ -105,6 +118,8 @@ class DescriptorEngine(wiring.Component):
             "token": Out(stream.Signature(token_layout(spec))),
             "result": In(stream.Signature(result_layout())),
             "elsewhere": Out(stream.Signature(ELSEWHERE)),
+            "board": In(board_layout(engine)), "claim": Out(1), "claimed": Out(JOIN_BITS),
+            "part": Out(stream.Signature(MEMBER_PART)),
             "announced": Out(1), "erred": Out(1), "lost": Out(1),
         })
 
@@ -131,6 +146,7 @@ class DescriptorEngine(wiring.Component):
         connect(m, appender.token, flipped(self.token))
         connect(m, flipped(self.result), results.result)
         connect(m, walker.asks, flipped(self.elsewhere))
+        connect(m, results.part, flipped(self.part))
         connect(m, walker.lookup, flipped(self.translator.lookup))
         connect(m, flipped(self.translator.translation), walker.translation)
         m.d.comb += [
@@ -151,7 +167,10 @@ class DescriptorEngine(wiring.Component):
         d = front.current
         m.d.comb += [
             *(getattr(front, name).eq(getattr(rings, name)) for name in (
-                "available", "ring", "tenant", "index", "faulty", "descriptor")),
+                "available", "ring", "tenant", "index", "faulty", "descriptor", "joined", "join",
+                "misfit")),
+            rings.board.eq(self.board), self.claim.eq(front.begin & rings.joined),
+            self.claimed.eq(rings.join),
             rings.take.eq(front.take), front.room.eq(jobs.room), front.newest.eq(jobs.newest),
             jobs.begin.eq(front.begin), jobs.note.eq(front.note),
             jobs.attended.eq(front.attended), jobs.close.eq(front.close),
@@ -185,8 +204,9 @@ class DescriptorEngine(wiring.Component):
         m.d.comb += [
             jobs.query_bad.eq(feeder.bad), jobs.query_job.eq(feeder.bad_job),
             jobs.query_why.eq(feeder.why),
-            results.expects.eq(jobs.expects), results.silent.eq(jobs.silent),
-            results.note.eq(jobs.writing_note), jobs.issued.eq(results.issued),
+            results.expects.eq(jobs.expects), results.barren.eq(jobs.barren),
+            results.why.eq(jobs.why), results.note.eq(jobs.writing_note),
+            results.count.eq(jobs.writing_note.beats), jobs.issued.eq(results.issued),
             jobs.passed.eq(results.passed), jobs.output_missing.eq(results.missing),
             records.over.eq(jobs.over), records.outcome.eq(jobs.outcome),
             records.note.eq(jobs.oldest_note), records.elsewhere.eq(jobs.oldest_elsewhere),

@@ -9,6 +9,7 @@ from hdl.attention.descriptor_check import DescriptorCheck
 from hdl.attention.descriptor_jobs import NOTE
 from hdl.attention.descriptor_layouts import (
     DESCRIPTOR_LAYOUT,
+    JOIN_BITS,
     RING_BITS,
     TROUBLE,
     chunks_of,
@@ -36,7 +37,8 @@ class DescriptorFront(wiring.Component):
 
     Members
     -------
-    available, ring, tenant, index, faulty, descriptor, take : see :class:`DescriptorRings`
+    available, ring, tenant, index, faulty, descriptor, joined, join, misfit, take : see
+        :class:`DescriptorRings`
     room, begin, note, attended, close, trouble_valid, trouble : see :class:`DescriptorJobs`
     current, current_tenant : ``Out``
         The descriptor at hand.
@@ -66,6 +68,9 @@ class DescriptorFront(wiring.Component):
     index: Signal
     faulty: Signal
     descriptor: data.View
+    joined: Signal
+    join: Signal
+    misfit: Signal
     take: Signal
     room: Signal
     begin: Signal
@@ -99,7 +104,8 @@ class DescriptorFront(wiring.Component):
         wave = stream.Signature(wave_layout(spec))
         super().__init__({
             "available": In(1), "ring": In(RING_BITS), "tenant": In(8), "index": In(INDEX_BITS),
-            "faulty": In(1), "descriptor": In(DESCRIPTOR_LAYOUT), "take": Out(1),
+            "faulty": In(1), "descriptor": In(DESCRIPTOR_LAYOUT),
+            "joined": In(1), "join": In(JOIN_BITS), "misfit": In(1), "take": Out(1),
             "room": In(1), "begin": Out(1), "note": Out(NOTE), "attended": Out(1),
             "close": Out(1), "trouble_valid": Out(1), "trouble": Out(TROUBLE),
             "current": Out(DESCRIPTOR_LAYOUT), "current_tenant": Out(8),
@@ -115,9 +121,10 @@ class DescriptorFront(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.check = check = DescriptorCheck(self.spec)
-        d, faulty = self.current, Signal()
+        d, faulty, misfit = self.current, Signal(), Signal()
         m.d.comb += [
-            check.descriptor.eq(d), check.faulty.eq(faulty), check.tenant.eq(self.current_tenant),
+            check.descriptor.eq(d), check.faulty.eq(faulty), check.misfit.eq(misfit),
+            check.tenant.eq(self.current_tenant),
             self.begin.eq(self.take), self.abandon.eq(self.walk_trouble),
             self.attended.eq(self.begins),
         ]
@@ -128,7 +135,7 @@ class DescriptorFront(wiring.Component):
                 m.d.sync += failed.eq(0)
                 with m.If(self.take):
                     m.d.sync += [d.eq(self.descriptor), faulty.eq(self.faulty),
-                                 self.current_tenant.eq(self.tenant)]
+                                 misfit.eq(self.misfit), self.current_tenant.eq(self.tenant)]
                     m.next = "CHECK"
             with m.State("CHECK"):
                 with m.If(check.result != Result.DONE):
@@ -178,6 +185,7 @@ class DescriptorFront(wiring.Component):
             self.note.cookie.eq(d.cookie), self.note.index.eq(self.index),
             self.note.ring.eq(self.ring), self.note.interrupt.eq(d.interrupt),
             self.note.output.eq(data.View(PLACE_LAYOUT, d.output)),
+            self.note.joined.eq(self.joined), self.note.join.eq(self.join),
             self.note.beats.eq((heads * Mux(d.partial, 2 * beats + 1, beats))
                                [:len(self.note.beats)]),
             self.query.p.job.eq(self.newest),

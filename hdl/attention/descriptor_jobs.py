@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.attention.beat_reader import COUNT_BITS
-from hdl.attention.descriptor_layouts import RING_BITS, TROUBLE
+from hdl.attention.descriptor_layouts import JOIN_BITS, RING_BITS, TROUBLE
 from hdl.dma.layouts import PLACE_LAYOUT
 from hdl.dma.ring_fetcher import INDEX_BITS
 from model.spec.attention_descriptor import EngineSpec, Result
@@ -13,15 +13,16 @@ from model.spec.port import Status
 
 NOTE = data.StructLayout({
     "cookie": 32, "index": INDEX_BITS, "ring": RING_BITS, "interrupt": 1,
-    "output": PLACE_LAYOUT, "beats": COUNT_BITS + 1})
-"""What is kept of a descriptor: its record's fields, and where its output goes."""
+    "output": PLACE_LAYOUT, "beats": COUNT_BITS + 1, "joined": 1, "join": JOIN_BITS})
+"""What is kept of a descriptor: its record's fields, and where its output goes: to memory, or to an
+open join."""
 
 
 class DescriptorJobs(wiring.Component):
     """A queue of descriptors with three ends: the newest, whose results come next, the oldest.
 
-    A descriptor leaves the second when its results have been written, or will not come; the third
-    when all its writes are answered and its record is in memory.
+    A descriptor leaves the second when its results have been written, or will not come and no join
+    waits for them; the third when all its writes are answered and its record is in memory.
 
     Parameters
     ----------
@@ -40,8 +41,9 @@ class DescriptorJobs(wiring.Component):
         The newest one fails.
     query_bad, query_job, query_why : ``In``
         A descriptor fails, since its queries could not be read.
-    expects, silent, writing : ``Out``
-        The results of descriptor ``writing`` come next; they are not to be written.
+    expects, barren, why, writing : ``Out``
+        The results of descriptor ``writing`` come next; there are none, but its join has to be
+        told; how it ends: not ``DONE``, its results are not to be written.
     writing_note : ``Out(NOTE)``
     issued, passed : ``In(1)``
         For one clock: a beat of it is written; its results have all come.
@@ -70,7 +72,8 @@ class DescriptorJobs(wiring.Component):
     query_job: Signal
     query_why: Signal
     expects: Signal
-    silent: Signal
+    barren: Signal
+    why: Signal
     writing: Signal
     writing_note: data.View
     issued: Signal
@@ -93,7 +96,8 @@ class DescriptorJobs(wiring.Component):
             "attended": In(1), "elsewhere": In(1), "close": In(1),
             "trouble_valid": In(1), "trouble": In(TROUBLE),
             "query_bad": In(1), "query_job": In(job), "query_why": In(Status),
-            "expects": Out(1), "silent": Out(1), "writing": Out(job), "writing_note": Out(NOTE),
+            "expects": Out(1), "barren": Out(1), "why": Out(Result), "writing": Out(job),
+            "writing_note": Out(NOTE),
             "issued": In(1), "passed": In(1),
             "answered": In(1), "answered_job": In(job), "answer": In(Status),
             "output_missing": In(1),
@@ -131,8 +135,9 @@ class DescriptorJobs(wiring.Component):
             self.writing.eq(passed[:len(oldest)]), oldest.eq(recorded[:len(oldest)]),
             awaited.eq((passed != begun) & closed.bit_select(self.writing, 1)),
             self.expects.eq(awaited & comes.bit_select(self.writing, 1)),
-            leaves.eq(self.passed | (awaited & ~self.expects)),
-            self.silent.eq(Array(troubles)[self.writing].result != Result.DONE),
+            self.barren.eq(awaited & ~self.expects & self.writing_note.joined),
+            leaves.eq(self.passed | (awaited & ~self.expects & ~self.barren)),
+            self.why.eq(Array(troubles)[self.writing].result),
             self.writing_note.eq(Array(notes)[self.writing]),
             self.over.eq((recorded != passed) & ~busy.bit_select(oldest, 1)),
             self.outcome.eq(Array(troubles)[oldest]), self.oldest_note.eq(Array(notes)[oldest]),

@@ -15,6 +15,7 @@ from model.spec.attention_descriptor import (
     DESCRIPTOR,
     LIST_ENTRY,
     RING_SETTINGS,
+    EngineSpec,
     Result,
 )
 from model.spec.port import TAG_WIDTH
@@ -27,6 +28,9 @@ RING_SETTINGS_LAYOUT = table_layout(RING_SETTINGS)
 
 RING_BITS = 3
 """Bits of a ring's number."""
+
+JOIN_BITS = 3
+"""Bits of the number of a join while it is open."""
 
 TROUBLE = data.StructLayout({
     "result": Result, "detail": 8, "entry": 16, "id": LIST_ENTRY_LAYOUT})
@@ -42,6 +46,7 @@ class Source(enum.Enum):
     TOKEN = 3       # number: slot
     OUTPUT = 4      # number: job
     RECORD = 5
+    JOIN = 6        # of the die's join engine, which shares a port; number: its own
 
 
 TAG = data.StructLayout({"source": Source, "number": TAG_WIDTH - 3})
@@ -62,10 +67,37 @@ def pim_block_layout(spec: SliceSpec) -> data.StructLayout:
 
 
 ELSEWHERE = data.StructLayout({
-    "cookie": 32, "entry": 16, "id": block_id_layout()})
-"""A block that is not in the PIM layers: its partial result is asked of whoever has it."""
+    "cookie": 32, "entry": 16, "id": block_id_layout(), "joined": 1, "join": 32})
+"""A block that is not in the PIM layers: its partial result is asked of whoever has it, as a part
+of the join of that name if it is ``joined``."""
 
 
 def chunks_of(head_size: Value) -> Value:
     """Columns of a token's K or V."""
     return head_size[4:]
+
+
+class PartKind(enum.Enum):
+    """What a beat on its way to a join is."""
+
+    DATA = 0        # of a part: for each head the header, then the outputs
+    EMPTY = 1       # the member has nothing to add
+    FAILED = 2      # it will have no part; data: Result
+
+
+MEMBER_PART = data.StructLayout({"join": JOIN_BITS, "kind": PartKind, "data": BEAT_WIDTH})
+"""A beat of a member of an open join, of which this is the number."""
+
+FOREIGN_PART = data.StructLayout({
+    "tenant": 8, "join": 32, "kind": PartKind, "data": BEAT_WIDTH})
+"""A beat from outside, for the open join of that name."""
+
+OPEN_JOIN = data.StructLayout({
+    "valid": 1, "tenant": 8, "join": 32, "heads": 8, "head_size": 16, "refused": 1})
+"""What a member sees of a join that is open for it and that it has not begun. Of one that was
+``refused`` every part is a failure."""
+
+
+def board_layout(engine: EngineSpec) -> data.ArrayLayout:
+    """The open joins, by their numbers."""
+    return data.ArrayLayout(OPEN_JOIN, engine.joins)

@@ -8,14 +8,16 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.attention.descriptor_layouts import (
     DESCRIPTOR_LAYOUT,
+    JOIN_BITS,
     RING_BITS,
     RING_SETTINGS_LAYOUT,
+    board_layout,
 )
 from hdl.dma.layouts import spot_layout
 from hdl.dma.port_share import StreamShare
 from hdl.dma.ring_fetcher import INDEX_BITS, RingFetcher
 from hdl.layouts import BEAT_WIDTH
-from model.spec.attention_descriptor import EngineSpec
+from model.spec.attention_descriptor import EngineSpec, Opcode
 from model.spec.dma import DmaSpec
 from model.spec.slice import SliceSpec
 
@@ -65,6 +67,9 @@ class RingTurn(wiring.Component):
 class DescriptorRings(wiring.Component):
     """Hands out a descriptor of each ring that has any, in turn.
 
+    A ring whose next descriptor is a part of a join that is not open yet has none until it is, and
+    holds up no other.
+
     Parameters
     ----------
     spec : SliceSpec
@@ -80,6 +85,11 @@ class DescriptorRings(wiring.Component):
     available : ``Out(1)``
     ring, tenant, index, faulty, descriptor : ``Out``
         The next descriptor.
+    board : ``In(board_layout(engine))``
+        The joins that are open for this pseudo-channel.
+    joined, join, misfit : ``Out``
+        The next descriptor is a part of a join; number of the join; which has another group or
+        head size, or was refused.
     take : ``In(1)``
         It is begun.
     finish, finished_ring : ``In``
@@ -97,6 +107,10 @@ class DescriptorRings(wiring.Component):
     index: Signal
     faulty: Signal
     descriptor: data.View
+    board: data.View
+    joined: Signal
+    join: Signal
+    misfit: Signal
     take: Signal
     finish: Signal
     finished_ring: Signal
@@ -116,7 +130,8 @@ class DescriptorRings(wiring.Component):
             "doorbell": In(engine.rings), "tail": In(INDEX_BITS),
             "available": Out(1), "ring": Out(RING_BITS), "tenant": Out(8),
             "index": Out(INDEX_BITS), "faulty": Out(1), "descriptor": Out(DESCRIPTOR_LAYOUT),
-            "take": In(1), "finish": In(1), "finished_ring": In(RING_BITS),
+            "board": In(board_layout(engine)), "joined": Out(1), "join": Out(JOIN_BITS),
+            "misfit": Out(1), "take": In(1), "finish": In(1), "finished_ring": In(RING_BITS),
             "fetch": Out(stream.Signature(ring_fetch_layout(spec))),
             "fetched": In(1), "fetched_half": In(1), "fetched_ring": In(RING_BITS),
             "ok": In(1), "content": In(BEAT_WIDTH),
@@ -129,13 +144,17 @@ class DescriptorRings(wiring.Component):
         wiring.connect(m, share.o, wiring.flipped(self.fetch))
         fetchers = [self._ring(m, n, share) for n in range(rings)]
         m.submodules.turn = turn = RingTurn(rings)
+        open_for = [self._open_joins(m, n, fetcher) for n, fetcher in enumerate(fetchers)]
         m.d.comb += [
-            turn.ready.eq(Cat(f.available & ~f.hold for f in fetchers)), turn.take.eq(self.take),
-            self.available.eq(turn.ready.any()),
+            turn.ready.eq(Cat(f.available & ~f.hold & (hits.any() | ~joined)
+                              for f, (joined, hits) in zip(fetchers, open_for, strict=True))),
+            turn.take.eq(self.take), self.available.eq(turn.ready.any()),
         ]
         for n, fetcher in enumerate(fetchers):
             settings: Any = getattr(self, f"settings_{n}")
+            joined, hits = open_for[n]
             with m.If(turn.pick[n]):
+                self._show_join(m, joined, hits)
                 m.d.comb += [
                     self.ring.eq(n), self.tenant.eq(settings.tenant),
                     self.index.eq(fetcher.begun), self.faulty.eq(fetcher.faulty),
@@ -143,6 +162,30 @@ class DescriptorRings(wiring.Component):
                                                  fetcher.descriptor.as_value())),
                 ]
         return m
+
+    def _open_joins(self, m: Module, n: int, fetcher: RingFetcher) -> tuple[Signal, Signal]:
+        """Whether the next descriptor of a ring is a part of a join; which joins it may be."""
+        d = data.View(DESCRIPTOR_LAYOUT, fetcher.descriptor.as_value())
+        settings: Any = getattr(self, f"settings_{n}")
+        joined = Signal(name=f"joined_{n}")
+        hits = Signal(self.engine.joins, name=f"hits_{n}")
+        m.d.comb += joined.eq(~fetcher.faulty & (d.opcode == Opcode.ATTEND) & d.joined)
+        for number, bit in enumerate(hits):
+            entry = self.board[number]
+            m.d.comb += bit.eq(entry.valid & (entry.join == d.join)
+                               & (entry.tenant == settings.tenant))
+        return joined, hits
+
+    def _show_join(self, m: Module, joined: Signal, hits: Signal) -> None:
+        d = self.descriptor
+        m.d.comb += self.joined.eq(joined)
+        for number, hit in enumerate(hits):
+            entry = self.board[number]
+            with m.If(joined & hit):
+                m.d.comb += [
+                    self.join.eq(number),
+                    self.misfit.eq(entry.refused | (entry.heads != d.heads)
+                                   | (entry.head_size != d.head_size))]
 
     def _ring(self, m: Module, n: int, share: StreamShare) -> RingFetcher:
         fetcher = RingFetcher(self.spec, DmaSpec(jobs=self.engine.jobs))

@@ -88,6 +88,8 @@ class Gather(wiring.Component):
         For one clock: a head without members was taken and dropped.
     i_0 and so on : ``In(stream.Signature(slot_part_layout(spec)))``
         Parts of the channels, each ``1 + head size / 8`` beats that follow each other.
+    leave_0 and so on : ``In(slots)``
+        For one clock: the channel has no part for these slots, and is no member any more.
     stray : ``Out(1)``
         For one clock: a beat came for a slot of which the channel is no member, or whose part is
         there; it was dropped.
@@ -115,6 +117,7 @@ class Gather(wiring.Component):
             "refused": Out(1), "stray": Out(1),
             **{f"i_{n}": In(stream.Signature(slot_part_layout(spec)))
                for n in range(spec.channels)},
+            **{f"leave_{n}": In(spec.slots) for n in range(spec.channels)},
             "part": Out(stream.Signature(part_layout())),
             "tag": Out(stream.Signature(spec.tag_width)), "busy": Out(1),
         })
@@ -144,6 +147,9 @@ class Gather(wiring.Component):
                              here[n].eq(0), queued[n].eq(0)]
             with m.Elif(done & taken[n]):
                 m.d.sync += members[n].eq(0)
+            with m.Else():
+                leaves = Cat(getattr(self, f"leave_{c}")[n] for c in range(self.spec.channels))
+                m.d.sync += members[n].eq(members[n] & ~leaves)
         return m
 
     def _store(self, m: Module, members: list[Signal], here: list[Signal]) -> list[Any]:

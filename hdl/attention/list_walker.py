@@ -197,6 +197,7 @@ class ListWalker(wiring.Component):
             self.o.p.tokens.eq(Mux(last, (d.context - 1)[:TOKEN_BITS] + 1, BLOCK_TOKENS)),
             self.asks.valid.eq(answers & away),
             self.asks.p.cookie.eq(d.cookie), self.asks.p.entry.eq(number),
+            self.asks.p.joined.eq(d.joined), self.asks.p.join.eq(d.join),
             self.asks.p.id.tenant.eq(self.tenant), self.asks.p.id.layer.eq(d.layer),
             self.asks.p.id.head_group.eq(d.head_group),
             self.asks.p.id.block.eq(lookups.entry.block),

@@ -10,8 +10,10 @@ from hdl.attention.beat_reader import COUNT_BITS
 from hdl.attention.descriptor_jobs import NOTE
 from hdl.attention.descriptor_layouts import (
     COMPLETION_LAYOUT,
+    MEMBER_PART,
     RING_SETTINGS_LAYOUT,
     TROUBLE,
+    PartKind,
     write_layout,
 )
 from hdl.dma.layouts import PLACE_LAYOUT
@@ -26,26 +28,37 @@ from model.spec.slice import SliceSpec
 class ResultWriter(wiring.Component):
     """A beat a clock; the results of a descriptor that has failed are taken and dropped.
 
+    They go to memory, or to the join that the descriptor is a part of. That is also told, in one
+    beat, if there is no part for it.
+
     Parameters
     ----------
     spec : SliceSpec
 
     Members
     -------
-    expects, silent, note : ``In``
+    expects, barren, why, note : ``In``
         Of the descriptor whose results come next (:class:`DescriptorJobs`). Whether they are
         dropped is settled when the first of them is there.
+    first, count : ``In(COUNT_BITS + 1)``
+        Which beats of the output they are.
     result : ``In(stream.Signature(result_layout()))``
     write : ``Out(stream.Signature(write_layout(spec)))``
+    part : ``Out(stream.Signature(MEMBER_PART))``
+        To the join.
     issued, passed, missing : ``Out(1)``
         For one clock: a beat is written; the results are through; their place does not exist.
     """
 
     expects: Signal
-    silent: Signal
+    barren: Signal
+    why: Signal
     note: data.View
+    first: Signal
+    count: Signal
     result: stream.Interface
     write: stream.Interface
+    part: stream.Interface
     issued: Signal
     passed: Signal
     missing: Signal
@@ -53,9 +66,11 @@ class ResultWriter(wiring.Component):
     def __init__(self, spec: SliceSpec) -> None:
         self.spec = spec
         super().__init__({
-            "expects": In(1), "silent": In(1), "note": In(NOTE),
+            "expects": In(1), "barren": In(1), "why": In(Result), "note": In(NOTE),
+            "first": In(COUNT_BITS + 1), "count": In(COUNT_BITS + 1),
             "result": In(stream.Signature(result_layout())),
             "write": Out(stream.Signature(write_layout(spec))),
+            "part": Out(stream.Signature(MEMBER_PART)),
             "issued": Out(1), "passed": Out(1), "missing": Out(1),
         })
 
@@ -65,26 +80,44 @@ class ResultWriter(wiring.Component):
         start: data.View = data.View(PLACE_LAYOUT, self.note.output.as_value())
         where, _ = line_place(self.spec.geometry, start, beat)
         _, exists = line_place(self.spec.geometry, start, (self.note.beats - 1)[:len(beat)])
-        takes = self.result.valid & self.result.ready
+        takes, ends = self.result.valid & self.result.ready, Signal()
+        joined, kept = self.note.joined, self.result.valid & ~drop
+        m.d.comb += ends.eq(takes & (beat + 1 == self.first + self.count))
         with m.FSM():
             with m.State("IDLE"):
                 with m.If(self.expects & self.result.valid):
-                    m.d.comb += self.missing.eq(~exists)
-                    m.d.sync += [drop.eq(self.silent | ~exists), beat.eq(0)]
+                    m.d.comb += self.missing.eq(~exists & ~joined)
+                    m.d.sync += [drop.eq((self.why != Result.DONE) | self.missing),
+                                 beat.eq(self.first)]
                     m.next = "WRITE"
+                with m.Elif(self.barren):
+                    m.next = "TELL"
             with m.State("WRITE"):
                 m.d.comb += [
-                    self.write.valid.eq(self.result.valid & ~drop),
-                    self.result.ready.eq(self.write.ready | drop),
+                    self.write.valid.eq(kept & ~joined), self.part.valid.eq(kept & joined),
+                    self.part.p.data.eq(self.result.p.data),
+                    self.result.ready.eq(
+                        Mux(joined, self.part.ready, self.write.ready) | drop),
                     self.issued.eq(self.write.valid & self.write.ready),
-                    self.passed.eq(takes & (beat + 1 == self.note.beats)),
+                    self.passed.eq(ends & ~(joined & drop)),
                 ]
                 with m.If(takes):
                     m.d.sync += beat.eq(beat + 1)
-                with m.If(self.passed):
+                with m.If(ends):
+                    m.next = "IDLE"
+                    with m.If(joined & drop):
+                        m.next = "TELL"
+            with m.State("TELL"):
+                m.d.comb += [
+                    self.part.valid.eq(1), self.part.p.data.eq(self.why),
+                    self.part.p.kind.eq(Mux(self.why == Result.ALL_ELSEWHERE,
+                                            PartKind.EMPTY, PartKind.FAILED)),
+                    self.passed.eq(self.part.ready),
+                ]
+                with m.If(self.part.ready):
                     m.next = "IDLE"
         m.d.comb += [
-            self.write.p.data.eq(self.result.p.data),
+            self.part.p.join.eq(self.note.join), self.write.p.data.eq(self.result.p.data),
             *(self.write.p.spot[name].eq(value) for name, value in where.items()),
         ]
         return m

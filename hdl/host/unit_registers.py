@@ -62,7 +62,7 @@ def connect_descriptors(m: Module, block: Any, engine: Any) -> None:
     ----------
     m : Module
     block : RegisterBlock
-    engine : DescriptorEngine
+    engine : DescriptorEngine or JoinEngine
     """
     rings = range(engine.engine.rings)
     _connect_doorbells(m, block, engine, rings)
@@ -79,6 +79,20 @@ def connect_descriptors(m: Module, block: Any, engine: Any) -> None:
         block.events_set.announced.eq(engine.announced), block.events_set.failed.eq(engine.erred),
         block.events_set.lost_record.eq(engine.lost),
     ]
+
+
+def connect_joins(m: Module, block: Any, engine: Any) -> None:
+    """Connects the registers of :func:`model.spec.unit_registers.joins_map` to a join engine.
+
+    Parameters
+    ----------
+    m : Module
+    block : RegisterBlock
+    engine : JoinEngine
+    """
+    connect_descriptors(m, block, engine)
+    m.d.comb += [engine.cancel.eq(block.cancel.unbegun),
+                 block.events_set.stray.eq(engine.stray)]
 
 
 def connect_translator(m: Module, block: Any, translator: Any) -> None:

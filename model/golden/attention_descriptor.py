@@ -28,6 +28,7 @@ from model.spec.attention_descriptor import (
     Result,
     blocks_of,
 )
+from model.spec.attention_join import Join
 from model.spec.dma import LIST_ENTRIES, Place, place_in_region, unpack
 from model.spec.geometry import BEAT_BYTES, ChannelGeometry
 from model.spec.mx import StoredFormat
@@ -58,6 +59,8 @@ class Outcome:
         Blocks that take part, in the order of the list.
     tokens : list of int
         Their valid tokens.
+    parts : list of Part
+        What goes to the join, if the descriptor is of one: of every head, or nothing.
     """
 
     result: Result = Result.DONE
@@ -67,6 +70,7 @@ class Outcome:
     waves: list[dict[int, int]] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
 
 
 def waves_of(banks: Sequence[int], *, pim_banks: int, depth: int) -> list[dict[int, int]]:
@@ -92,8 +96,12 @@ def waves_of(banks: Sequence[int], *, pim_banks: int, depth: int) -> list[dict[i
     return waves
 
 
-def refusal(descriptor: Descriptor, tenant: int, pim: PimSpec) -> Result:
-    """Why a descriptor is refused before anything is read for it; ``DONE`` if it is not."""
+def refusal(descriptor: Descriptor, tenant: int, pim: PimSpec,
+            join: Join | None = None) -> Result:
+    """Why a descriptor is refused before anything is read for it; ``DONE`` if it is not.
+
+    ``join`` is the one that it names, if that is open for it.
+    """
     d = descriptor
     known = {int(StoredFormat.WIDE): 16} | {
         int(fmt.code): QUANTISED_HEADS for fmt in pim.quantised}
@@ -102,7 +110,7 @@ def refusal(descriptor: Descriptor, tenant: int, pim: PimSpec) -> Result:
     for result, applies in (
             (Result.BAD_OPCODE, d.opcode != Opcode.ATTEND),
             (Result.WRONG_TENANT, d.tenant != tenant),
-            (Result.BAD_FLAGS, (not d.resident and not d.partial)
+            (Result.BAD_FLAGS, ((not d.resident or d.joined) and not d.partial)
                 or (d.append and d.format != StoredFormat.WIDE)),
             (Result.BAD_HEAD_SIZE, not size_fits),
             (Result.BAD_GROUP, not 1 <= d.heads <= pim.group_max),
@@ -110,7 +118,9 @@ def refusal(descriptor: Descriptor, tenant: int, pim: PimSpec) -> Result:
             (Result.BAD_SCALE, not SCALE_MIN <= d.scale < SCALE_END),
             (Result.NO_BLOCKS, d.blocks == 0),
             (Result.NO_CONTEXT, d.context == 0),
-            (Result.BAD_CONTEXT, d.blocks != blocks_of(d.context))):
+            (Result.BAD_CONTEXT, d.blocks != blocks_of(d.context)),
+            (Result.BAD_JOIN, join is not None
+                and (d.heads, d.head_size) != (join.heads, join.head_size))):
         if applies:
             return result
     return Result.DONE
@@ -173,9 +183,9 @@ class Golden:
         return [unpack(LIST_ENTRY, int.from_bytes(raw[4 * n:4 * n + 4], "little"))
                 for n in range(min(d.blocks, len(raw) // 4))]
 
-    def find(self, d: Descriptor, tenant: int) -> Outcome:
+    def find(self, d: Descriptor, tenant: int, join: Join | None = None) -> Outcome:
         """Which blocks take part in which wave, or why none does."""
-        outcome = Outcome(refusal(d, tenant, self.spec.pim))
+        outcome = Outcome(refusal(d, tenant, self.spec.pim, join))
         if outcome.result is not Result.DONE:
             return outcome
         entries = self.entries(d)
@@ -220,9 +230,9 @@ class Golden:
             return Result.BAD_PLACE, 0
         return Result.DONE, 0
 
-    def carry_out(self, d: Descriptor, tenant: int) -> Outcome:
+    def carry_out(self, d: Descriptor, tenant: int, join: Join | None = None) -> Outcome:
         """Everything that a descriptor does to memory, but for its completion record."""
-        outcome = self.find(d, tenant)
+        outcome = self.find(d, tenant, join)
         if outcome.result is not Result.DONE:
             return outcome
         layout = KvLayout(head_size=d.head_size, columns=self.geometry.columns)
@@ -233,7 +243,9 @@ class Golden:
             outcome.result, outcome.detail = Result.QUERY_FAULT, 1
         else:
             parts = self.parts(d, layout, outcome, queries)
-            if not self.write(d.output, output_bytes(d, parts, self.spec.pim)):
+            if d.joined:
+                outcome.parts = parts
+            elif not self.write(d.output, output_bytes(d.partial, parts, self.spec.pim)):
                 outcome.result, outcome.detail = Result.OUTPUT_FAULT, 1
         return outcome
 
@@ -300,9 +312,9 @@ def part_header(part: Part) -> bytes:
     return word.to_bytes(BEAT_BYTES, "little")
 
 
-def output_bytes(d: Descriptor, parts: Sequence[Part], pim: PimSpec) -> bytes:
+def output_bytes(partial: bool, parts: Sequence[Part], pim: PimSpec) -> bytes:
     """What lies at the output's place afterwards, head by head."""
-    if d.partial:
+    if partial:
         return b"".join(part_header(part) + part.o.astype(np.float32).tobytes()
                         for part in parts)
     return b"".join(finalize(part, pim.kv_format).tobytes() for part in parts)

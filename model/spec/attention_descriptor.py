@@ -20,22 +20,24 @@ class Opcode(enum.IntEnum):
 
     NONE = 0
     ATTEND = 1
+    JOIN = 2        # in a ring of joins (model.spec.attention_join)
 
 
 class Result(enum.IntEnum):
     """How a descriptor ended.
 
-    Up to ``BAD_CONTEXT`` it was refused and nothing was read for it; where several apply, the first
-    is named. Behind it, the first trouble in the order of the list is named. Without ``DONE`` no
-    output is written, or not all of it with ``OUTPUT_FAULT``.
+    Up to ``BAD_CONTEXT``, and with ``BAD_JOIN`` and ``BAD_MEMBERS``, it was refused and nothing was
+    read for it; where several apply, the first is named. Behind it, the first trouble in the order
+    of the list is named. Without ``DONE`` no output is written, or not all of it with
+    ``OUTPUT_FAULT``.
     """
 
     DONE = 0
     RING_FAULT = 1          # the descriptor could not be read
     BAD_OPCODE = 2          # not a descriptor, or reserved bits are set
     WRONG_TENANT = 3        # not the tenant of the ring
-    BAD_FLAGS = 4           # blocks may be elsewhere, but the result is not partial; a token
-                            # appended to quantised blocks
+    BAD_FLAGS = 4           # blocks may be elsewhere or the result is joined, but it is not
+                            # partial; a token appended to quantised blocks
     BAD_HEAD_SIZE = 5       # not a multiple of 16 of at least 64, or larger than built
     BAD_GROUP = 6           # no head, or more than built
     BAD_FORMAT = 7          # the PIM units do not multiply this format
@@ -52,6 +54,10 @@ class Result(enum.IntEnum):
     APPEND_FAULT = 18       # the new token could not be read; detail: status
     OUTPUT_FAULT = 19       # the memory channel refused the output; detail: status
     ALL_ELSEWHERE = 20      # no block is in the PIM layers: nothing was computed
+    BAD_JOIN = 21           # the join has another group or head size, or was refused
+    BAD_MEMBERS = 22        # a join of nobody, or of a pseudo-channel that the die does not have
+    MEMBER_FAILED = 23      # no part of a join; entry: whose; detail: how its descriptor ended
+    CANCELLED = 24          # as that detail: software gave up waiting
 
 
 DESCRIPTOR: Mapping[str, int] = {
@@ -66,14 +72,16 @@ DESCRIPTOR: Mapping[str, int] = {
     "head_size": 16,                # elements
     "context": 32,                  # tokens in the blocks of the list
     "blocks": 16,                   # entries of the list
-    "reserved_list": 16,
+    "joined": 1,                    # the output is a part of a join, and goes to no memory
+    "reserved_list": 15,
     "scale": 32,                    # FP32: log2(e) / sqrt(head size)
     "cookie": 32,                   # returned in the completion record
     "list": 32,                     # places (model.spec.dma.PLACE): of the list
     "query": 32,                    # of the queries, head by head
     "output": 32,                   # of the outputs
     "token": 32,                    # of the new token's K, behind which lies its V
-    "reserved": 192,
+    "join": 32,                     # name of the join
+    "reserved": 160,
 }
 """Fields of a descriptor of two beats and their bits, the lowest first."""
 
@@ -149,6 +157,8 @@ class Descriptor:
     append: bool = False
     resident: bool = True
     interrupt: bool = True
+    joined: bool = False
+    join: int = 0
     cookie: int = 0
     opcode: int = Opcode.ATTEND
 
@@ -181,6 +191,8 @@ class EngineSpec:
     bank_blocks : int
         Blocks of one bank that wait for their wave: how far a list may favour a bank before other
         banks go without a block.
+    joins : int
+        Joins that may be open in the die at a time, a power of two.
     """
 
     rings: int = 4
@@ -188,11 +200,12 @@ class EngineSpec:
     lookups: int = 8
     reads: int = 8
     bank_blocks: int = 4
+    joins: int = 4
 
     def __post_init__(self) -> None:
         require_int("rings", self.rings, 1, 8)
         require_int("bank_blocks", self.bank_blocks, 1, 64)
-        for name, most in (("jobs", 4), ("lookups", 32), ("reads", 32)):
+        for name, most in (("jobs", 4), ("lookups", 32), ("reads", 32), ("joins", 8)):
             value = getattr(self, name)
             require_int(name, value, 2, most)
             if value & value - 1:

@@ -23,7 +23,7 @@ class BaseDieSpec:
     dma : DmaSpec
         Of the engine of each pseudo-channel.
     engine : EngineSpec
-        Of the attention descriptor engine of each pseudo-channel.
+        Of the attention descriptor engine of each pseudo-channel, and of the die's join engine.
     quantiser : QuantiserSpec or None
         In each DMA engine; None: none, conversions are refused.
     axi_id_width : int

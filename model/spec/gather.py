@@ -13,7 +13,7 @@ class GatherSpec:
     Attributes
     ----------
     channels : int
-        Pseudo-channels, 1 to 64; a group is any subset of them.
+        Pseudo-channels, 1 to 64, and perhaps a source outside; a group is any subset of them.
     slots : int
         Heads that may be in flight: each has room for a part of every channel.
     tag_width : int
@@ -28,7 +28,7 @@ class GatherSpec:
     pim: PimSpec = field(default_factory=PimSpec)
 
     def __post_init__(self) -> None:
-        require_int("channels", self.channels, 1, 64)
+        require_int("channels", self.channels, 1, 65)
         require_int("slots", self.slots, 1, 64)
         require_int("tag_width", self.tag_width, 1, 32)
 

@@ -15,7 +15,7 @@ from model.spec.register_map import (
     flags,
 )
 from model.spec.slice import SliceSpec
-from model.spec.unit_registers import descriptors_map, dma_map, translator_map
+from model.spec.unit_registers import descriptors_map, dma_map, joins_map, translator_map
 
 ADDRESS_WIDTH = BLOCK_WIDTH
 """Bits of a byte address of a slice, which has one block."""
@@ -54,6 +54,7 @@ INTERRUPTS = {
     "translation": "a translation fault is in the queue",
     "reliability": "the error log has a record",
     "descriptors": "an attention descriptor that counts has ended, or any has failed",
+    "joins": "a join that counts has ended, or any has failed",
 }
 """Sources of the interrupt, in the order of their bits."""
 
@@ -216,7 +217,7 @@ def space(blocks: dict[str, RegisterMap]) -> RegisterSpace:
     return RegisterSpace(blocks=blocks, windows={name: i for i, name in enumerate(blocks)})
 
 
-DIE_BLOCKS = {"die": die_map}
+DIE_BLOCKS = {"die": die_map, "joins": joins_map}
 """Blocks that a base die has once, in front of those of its channels."""
 
 CHANNEL_BLOCKS = {"attention": attention_map, "reliability": reliability_map, "dma": dma_map,
@@ -227,7 +228,7 @@ CHANNEL_BLOCKS = {"attention": attention_map, "reliability": reliability_map, "d
 def base_die_space(channels: int, dma_channels: int = DmaSpec().channels,
                    rings: int = EngineSpec().rings) -> RegisterSpace:
     """Everything that software sees of a base die; channel c's blocks are named ``unit_c``."""
-    blocks = {name: make() for name, make in DIE_BLOCKS.items()}
+    blocks = {name: make() for name, make in DIE_BLOCKS.items()} | {"joins": joins_map(rings)}
     for channel in range(channels):
         own = {name: make() for name, make in CHANNEL_BLOCKS.items()} | {
             "dma": dma_map(dma_channels), "descriptors": descriptors_map(rings)}

@@ -1,5 +1,7 @@
 """The registers of the units of a pseudo-channel: DMA engine, translator, descriptor engine."""
 
+from dataclasses import replace
+
 from model.spec.attention_descriptor import RING_SETTINGS, EngineSpec
 from model.spec.dma import INTERRUPT_SETTINGS, PLACE, SETTINGS, DmaSpec
 from model.spec.register_map import (
@@ -155,6 +157,19 @@ def translator_map() -> RegisterMap:
         *(RegisterSpec(name=name, offset=0x040 + REGISTER_BYTES * i, access=ro, meaning=meaning)
           for i, (name, meaning) in enumerate(COUNTERS.items())),
     ))
+
+
+def joins_map(rings: int = EngineSpec().rings) -> RegisterMap:
+    """The registers of a die's join engine: those of a descriptor engine, and two more."""
+    base = descriptors_map(rings).registers
+    events = base[0]
+    stray = Field(name="stray", low=len(events.fields), width=1,
+                  meaning="a beat that no join awaits came and was dropped")
+    cancel = RegisterSpec(
+        name="cancel", offset=0x004, access=Access.W1S, meaning="gives up waiting", fields=flags({
+            "unbegun": "open joins do not wait for a member that has not begun its part"}))
+    return RegisterMap(registers=(
+        replace(events, fields=(*events.fields, stray)), cancel, *base[1:]))
 
 
 def descriptors_map(rings: int = EngineSpec().rings) -> RegisterMap:

@@ -8,12 +8,14 @@ from tb.designs import base_die_spec
 
 BENCH = "tb.bench_base_die"
 DESCRIPTORS = "tb.bench_die_descriptors"
+JOINS = "tb.bench_die_joins"
 
 
 def test_a_base_die_of_two_channels_does_what_its_users_ask(tmp_path: Path) -> None:
     built = build(BaseDie(base_die_spec(2)), "base_die", simulator="verilator", optimised=False)
     run(built, BENCH, tmp_path / "all", seed=51, parameters={"channels": 2})
     run(built, DESCRIPTORS, tmp_path / "descriptors", seed=53, parameters={"channels": 2})
+    run(built, JOINS, tmp_path / "joins", seed=54, parameters={"channels": 2})
 
 
 def test_registers_and_refusals_are_the_same_on_icarus(tmp_path: Path) -> None:

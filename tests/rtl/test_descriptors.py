@@ -6,14 +6,15 @@ All faults are in one build: one acts while its number stands at a port that onl
 from pathlib import Path
 
 import pytest
-from amaranth import Module
+from amaranth import Cat, Module
 
 from hdl.attention import descriptor_engine, descriptor_front, descriptor_rings, list_walker
 from hdl.attention.block_append import BlockAppend
 from hdl.attention.block_lookup import BlockLookup
 from hdl.attention.descriptor_check import DescriptorCheck
 from hdl.attention.descriptor_jobs import DescriptorJobs
-from hdl.attention.descriptor_rings import RingTurn
+from hdl.attention.descriptor_layouts import PartKind
+from hdl.attention.descriptor_rings import DescriptorRings, RingTurn
 from hdl.attention.list_walker import ListWalker
 from hdl.attention.query_feeder import QueryFeeder
 from hdl.attention.result_writer import RecordWriter, ResultWriter
@@ -33,6 +34,7 @@ TOKEN = "the_new_token_is_there_before_its_wave/stall=0.0"
 REFUSED = "what_makes_no_sense_is_refused_by_name"
 READY = "the_next_is_ready_before_this_one_is_over"
 MEMORY = "what_memory_refuses_is_recorded"
+JOINED = "parts_go_to_their_joins/stall=0.0"
 
 
 
@@ -110,6 +112,35 @@ def _nothing_is_asked_for_writing(unit: BlockLookup, m: Module) -> None:
     m.d.comb += unit.lookup.p.access.eq(Access.READ)
 
 
+def _joins_are_not_waited_for(unit: DescriptorRings, m: Module) -> None:
+    m.d.comb += m.submodules.turn.ready.eq(
+        Cat(getattr(m.submodules, f"ring_{n}").available for n in range(ENGINE.rings)))
+
+
+def _all_wait_for_the_join_of_one(unit: DescriptorRings, m: Module) -> None:
+    with m.If(m.submodules.ring_1.available & ~m.submodules.turn.ready[1]):
+        m.d.comb += unit.available.eq(0)
+
+
+def _joins_of_other_tenants_will_do(unit: DescriptorRings, m: Module) -> None:
+    with m.If(unit.board[1].valid):
+        m.d.comb += m.submodules.turn.ready[1].eq(m.submodules.ring_1.available)
+
+
+def _misfits_are_begun(unit: DescriptorRings, m: Module) -> None:
+    m.d.comb += unit.misfit.eq(0)
+
+
+def _failures_count_as_empty(unit: ResultWriter, m: Module) -> None:
+    with m.If(unit.why != Result.DONE):
+        m.d.comb += unit.part.p.kind.eq(PartKind.EMPTY)
+
+
+def _parts_go_to_memory_too(unit: ResultWriter, m: Module) -> None:
+    with m.If(unit.result.valid & unit.note.joined):
+        m.d.comb += unit.write.valid.eq(unit.part.valid)
+
+
 FAULTS: dict[Plant, tuple[str, type]] = {
     _everything_is_tenant_1: (
         "rings_of_several_tenants_run_together/stall=0.0/slow=True", ListWalker),
@@ -130,6 +161,12 @@ FAULTS: dict[Plant, tuple[str, type]] = {
     _tenants_are_not_compared: (REFUSED, DescriptorCheck),
     _contexts_are_not_compared: (REFUSED, DescriptorCheck),
     _nothing_is_asked_for_writing: (TOKEN, BlockLookup),
+    _joins_are_not_waited_for: (JOINED, DescriptorRings),
+    _all_wait_for_the_join_of_one: (JOINED, DescriptorRings),
+    _joins_of_other_tenants_will_do: (JOINED, DescriptorRings),
+    _misfits_are_begun: (JOINED, DescriptorRings),
+    _failures_count_as_empty: (JOINED, ResultWriter),
+    _parts_go_to_memory_too: (JOINED, ResultWriter),
 }
 """What is wrong; the test of the bench that must see it; the unit that it is planted in."""
 
@@ -145,7 +182,7 @@ def built() -> Built:
                 (list_walker, BlockLookup),
                 *((descriptor_engine, unit) for unit in (
                     ListWalker, WaveBuilder, BlockAppend, QueryFeeder, ResultWriter, RecordWriter,
-                    DescriptorJobs))):
+                    DescriptorJobs, DescriptorRings))):
             patch.setattr(home, unit.__name__, PLANTED.faulty(unit))
         system = DescriptorSystem(SPEC, ENGINE, translator=TRANSLATOR)
         return build(PLANTED.selectable(system), "descriptors", simulator="icarus")
