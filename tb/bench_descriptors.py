@@ -298,6 +298,24 @@ async def parts_go_to_their_joins(dut: Any, stall: float) -> None:
 
 
 @cocotb.test(timeout_time=100, timeout_unit="us")
+async def a_part_whose_join_will_not_come_is_replaced(dut: Any) -> None:
+    """Software holds the ring, writes another descriptor over it, and lets the ring go on."""
+    async with Scene(dut) as tb:
+        tb.furnish(blocks=3)
+        cocotb.start_soon(tb.sequencer.answer())
+        tb.post(0, tb.make(1, 2, joined=True, partial=True, join=5))
+        await tb.ring(0)
+        await tb.clocks(200)
+        await tb.enable(0, False)
+        await tb.clocks(50)
+        tb.check((int(tb.status(0).head), len(tb.sequencer.attentions)), (0, 0), "what has begun")
+        tb.posted.pop()
+        tb.post(0, tb.make(1, 2))
+        await tb.enable(0, True)
+        await tb.finish()
+
+
+@cocotb.test(timeout_time=100, timeout_unit="us")
 async def tenants_take_turns(dut: Any) -> None:
     """A full ring does not hold up the others: each waits for one attention of every other."""
     async with Scene(dut) as tb:
