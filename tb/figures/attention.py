@@ -161,7 +161,8 @@ def figures(progress: Progress) -> Iterator[Figure]:
     spec, variants = slice_spec(**OPTIONS), slice_spec(**VARIANTS)
     (ROOT / "build").mkdir(exist_ok=True)
     progress("every bfloat16 number as exponent")
-    yield Figure("softmax.exp_max_ulp", exponent_error(), "ulp of bfloat16", 1.0, lower_is_better=True)
+    yield Figure("softmax.exp_max_ulp", exponent_error(), "ulp of bfloat16", 1.0,
+                 lower_is_better=True)
     progress(f"contexts {', '.join(map(str, CONTEXTS))} for 1 and 8 query heads; minutes")
     yield from attention_figures(spec, attentions("verilator", [
         *cases(spec), with_counts(spec, {"group": 1, "head_size": HEAD_SIZE, "stored": "",
