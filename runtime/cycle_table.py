@@ -70,7 +70,8 @@ class _Row(msgspec.Struct, frozen=True, tag_field="operation", kw_only=True):
 class AttendRow(_Row, frozen=True, tag="attend", kw_only=True):
     """Attention of one KV head with its ``group`` query heads, on one pseudo-channel.
 
-    ``cycles`` if it runs alone; ``steady``: what it adds where others wait, without a refresh.
+    ``cycles`` if it runs alone; ``steady``: what it adds where others wait, without a refresh;
+    ``traffic``: who else uses the pseudo-channel meanwhile, nobody by default.
     """
 
     format: str
@@ -78,6 +79,7 @@ class AttendRow(_Row, frozen=True, tag="attend", kw_only=True):
     context: int
     pim_banks: int
     steady: int | None = None
+    traffic: str = ""
 
 
 class MigrateRow(_Row, frozen=True, tag="migrate", kw_only=True):
@@ -194,6 +196,7 @@ class CycleTable:
         merge: dict[tuple[int, int], dict[int, MergeRow]] = defaultdict(dict)
         self._migrate: dict[tuple[str, int, str], MigrateRow] = {}
         self._moves: dict[tuple[str, int, str], DmaMoveRow] = {}
+        beside: dict[tuple[str, str, int, int], dict[int, AttendRow]] = defaultdict(dict)
         self.translations: dict[str, int] = {}
         for row in file.rows:
             if isinstance(row, TranslateRow):
@@ -212,13 +215,16 @@ class CycleTable:
                 continue        # smaller slices check the composition; they are not composed from
             elif isinstance(row, AttendRow):
                 waves = -(-row.context // WAVE_TOKENS)
+                key = row.format, row.head_size, row.group
                 if row.context == waves * WAVE_TOKENS:
-                    self._put(attend[row.format, row.head_size, row.group], waves, row)
+                    self._put(beside[row.traffic, *key] if row.traffic else attend[key], waves, row)
             elif row.bytes == KvLayout(head_size=row.head_size).block_bytes:
                 self._put(self._migrate, (row.format, row.head_size, row.direction), row)
         self._attend = {key: _line(rows) for key, rows in attend.items()}
         self._steady = {key: {waves: row.steady for waves, row in rows.items()
                               if row.steady is not None} for key, rows in attend.items()}
+        self._beside = {key: {waves: (row.steady, row.cycles) for waves, row in rows.items()
+                              if row.steady is not None} for key, rows in beside.items()}
         self._merge = {key: _line(rows) for key, rows in merge.items()}
 
     def _put(self, rows: dict, key: object, row: _Row) -> None:
@@ -239,20 +245,27 @@ class CycleTable:
                     sum((line.intercept for line in lines), Fraction()),
                     sum((line.slope for line in lines), Fraction()))
 
-    def steady(self, head_size: int, group: int,
-               kv_format: str = "bf16") -> tuple[SteadyLine, ...]:
-        """Cycles of each of :meth:`passes` among others; nothing if that was not simulated."""
+    def steady(self, head_size: int, group: int, kv_format: str = "bf16",
+               traffic: str = "") -> tuple[SteadyLine, ...]:
+        """Cycles of each of :meth:`passes` among others; nothing if that was not simulated.
+
+        Other traffic holds up the register transfers of attention, not its row passes: what the
+        banks need for a wave is the same beside it.
+        """
         timing, lines = self.timing, []
         interval = timing.refresh_interval
         refresh = Fraction(interval, interval - timing.clocks(timing.nRFCab))
         for each in self.passes(head_size, group, kv_format):
-            points = self._steady[kv_format, head_size, each]
             alone = self._attend[kv_format, head_size, each]
-            if not points:
+            pairs = {waves: (steady, alone.cycles(waves)) for waves, steady
+                     in self._steady[kv_format, head_size, each].items()}
+            if traffic:
+                pairs = self._beside.get((traffic, kv_format, head_size, each), {})
+            if not pairs:
                 return ()
-            last = max(points)
-            lines.append(SteadyLine(points, alone.slope, refresh,
-                                    Fraction(alone.cycles(last) - points[last])))
+            adds, whole = pairs[max(pairs)]
+            lines.append(SteadyLine({waves: steady for waves, (steady, _) in pairs.items()},
+                                    alone.slope, refresh, Fraction(whole - adds)))
         return tuple(lines)
 
     def passes(self, head_size: int, group: int, kv_format: str = "bf16") -> tuple[int, ...]:

@@ -159,6 +159,10 @@ class StreamMonitor:
         self.ready.value = int(not stall)
         cocotb.start_soon(self._watch())
 
+    def hold(self, held: bool) -> None:
+        """Takes nothing any more, or takes again; for monitors that do not stall at random."""
+        self.ready.value = int(not held)
+
     async def _watch(self) -> None:
         stalled: int | None = None
         while True:

@@ -5,11 +5,12 @@ from typing import Any
 import cocotb
 import numpy as np
 
+from hdl.attention.wave_source import REQUESTS
 from model.spec.attention import BLOCK_TOKENS, KvLayout
 from model.spec.presets import slice_spec
 from model.spec.timing import REGISTER_COMMANDS, Command
 from tb.bench import parameters
-from tb.slice_bench import SliceBench
+from tb.slice_bench import Sequence, SliceBench
 
 OPTIONS = parameters()
 SPEC = slice_spec(**OPTIONS.get("spec", {}))
@@ -19,6 +20,9 @@ MUTANT = OPTIONS.get("mutant", 0)
 BANKS = SPEC.geometry.pim_banks
 WAVE = BANKS * BLOCK_TOKENS
 CAPACITY_BANK = SPEC.geometry.capacity_bank_numbers[0]
+HELD_CLOCKS = 8000
+"""Longer than ``REQUESTS`` attentions of a wave take."""
+
 HEAD_SIZES = [n for n in (64, 80, 96, 128, 256) if n <= SPEC.pim.head_size_max]
 
 
@@ -93,6 +97,35 @@ async def attentions_that_wait_follow_each_other(dut: Any, stall: float) -> None
             await tb.collect(sequence, len(sequence.k))
         await tb.clocks(1)
         tb.check((await tb.host.read_fields("status"))["attend_busy"], 0, "busy")
+        tb.check(await tb.errors(), set(), "errors")
+
+
+async def _start(tb: SliceBench, sequences: list[Sequence]) -> None:
+    for entry, sequence in enumerate(sequences):
+        await tb.start_attention(sequence, WAVE, partial=True, first_wave=entry)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def results_may_be_taken_late(dut: Any) -> None:
+    """Attentions that follow leave alone what has not been read of those before."""
+    async with SliceBench(dut, SPEC) as tb:
+        await tb.host.write("move_rows", MUTANT << 24)
+        size, rows = max((size, rows) for size in HEAD_SIZES if REQUESTS * (rows := KvLayout(
+            head_size=size, columns=SPEC.geometry.columns).rows) <= SPEC.geometry.rows)
+        for heads in (1, SPEC.pim.group_max):
+            several = [tb.random_sequence(heads=heads, head_size=size, tokens=WAVE,
+                                          first_row=number * rows) for number in range(REQUESTS)]
+            for sequence in several:
+                await tb.store_sequence(sequence)
+            for entry, sequence in enumerate(several):
+                await tb.set_waves(sequence, entry)
+            tb.results.hold(True)
+            starter = cocotb.start_soon(_start(tb, several))
+            await tb.clocks(HELD_CLOCKS)
+            tb.results.hold(False)
+            await starter
+            for sequence in several:
+                await tb.collect(sequence, WAVE, partial=True)
         tb.check(await tb.errors(), set(), "errors")
 
 

@@ -56,9 +56,10 @@ WAVES = (1, 2, 3)
 SETTLING, MEASURED = 2, 4
 """Attentions before those that are measured among others, and those at most."""
 
-HEAD_CLOCKS = 190
+HEAD_CLOCKS = 120
 """Clocks of a query head, above those of the banks, that runs are planned with: the most seen are
-167, one wave of eight heads (build/cycles.json). Too few would let a forced refresh into it."""
+91, one wave of eight heads of 64 (:mod:`tb.figures.composition`). Too few would let a forced
+refresh into it."""
 
 MERGE_PARTS = (2, 4, 16)
 """Numbers of partial results that are joined, in the runs of the merge unit."""

@@ -108,7 +108,8 @@ class SliceBench(Bench):
         response, result = Fields(response_layout()), Fields(result_layout())
         monitor(self, "host__response", lambda p: self._answers.answered(response(p)),
                 stall=self.stall)
-        monitor(self, "result", lambda p: self._resulted(result(p)), stall=self.stall)
+        self.results = monitor(self, "result", lambda p: self._resulted(result(p)),
+                               stall=self.stall)
         return self
 
     def _resulted(self, beat: dict[str, int]) -> None:

@@ -173,7 +173,7 @@ class AttentionSequencer(wiring.Component):
         m.d.comb += [
             source.start.eq(self.start), source.request.eq(self.request),
             source.wave_row.eq(self.wave_row), self.entry.eq(source.entry),
-            source.read_out.eq(outputs.read_out),
+            source.free.eq(outputs.begun), issuer.read_out.eq(outputs.read_out),
             issuer.queries_loaded.eq(queries.loaded), issuer.pass_done.eq(self.pim.pass_done),
             outputs.state.eq(self.state), arbiter.register_valid.eq(self.pim.register_valid),
             self.shape.eq(source.shape), self.partial.eq(source.partial),

@@ -16,7 +16,7 @@ from hdl.attention.wave import (
     wave_mask,
 )
 from hdl.layouts import AttentionShape, row_pass_layout
-from model.spec.attention import BLOCK_TOKENS, KvLayout, MacMode
+from model.spec.attention import BLOCK_TOKENS, REGISTER_SETS, KvLayout, MacMode
 from model.spec.mx import StoredFormat
 from model.spec.slice import SliceSpec
 
@@ -33,10 +33,11 @@ class PassIssuer(wiring.Component):
     The order is K0 K1 V0 K2 V1 ..., over the borders of attentions: while the outputs of a wave
     are accumulated, the softmax unit has the scores of the next. K(w) waits for the rows and
     queries of its wave and until the scores of wave w-1 have been read, since it overwrites them;
-    V(w) waits for the weights of wave w. Neither waits for the other, so queries that come late
-    hold up no attention before theirs. Before K of quantised blocks come their scales, those of V
-    among them. All banks take part in V, with weights 0 where there is no
-    block, so that the outputs of all refer to the same maximum.
+    V(w) waits for the weights of wave w, and that of a first wave until a register set is free for
+    its outputs: those of the attention before the last have been read. Neither waits for the
+    other, so queries that come late hold up no attention before theirs. Before K of quantised
+    blocks come their scales, those of V among them. All banks take part in V, with weights 0 where
+    there is no block, so that the outputs of all refer to the same maximum.
 
     Parameters
     ----------
@@ -49,6 +50,8 @@ class PassIssuer(wiring.Component):
     shape : ``In(AttentionShape)``
     queries_loaded : ``In``
         Attentions whose queries the PIM units hold, modulo 16.
+    read_out : ``In(1)``
+        For one clock: the outputs of an attention have been read.
     progress : ``In(Progress())``
         ``scored`` and ``summed`` come from here.
     scored, summed : ``Out``
@@ -61,6 +64,7 @@ class PassIssuer(wiring.Component):
     values: stream.Interface
     shape: data.View
     queries_loaded: Signal
+    read_out: Signal
     progress: data.View
     scored: Signal
     summed: Signal
@@ -73,7 +77,7 @@ class PassIssuer(wiring.Component):
         super().__init__({
             "keys": In(wave), "values": In(wave),
             "shape": In(AttentionShape(spec.pim)),
-            "queries_loaded": In(COUNT_BITS), "progress": In(Progress()),
+            "queries_loaded": In(COUNT_BITS), "read_out": In(1), "progress": In(Progress()),
             "scored": Out(COUNT_BITS), "summed": Out(COUNT_BITS),
             "row_pass": Out(stream.Signature(row_pass_layout(spec))), "pass_done": In(1),
         })
@@ -86,12 +90,14 @@ class PassIssuer(wiring.Component):
         k_waves, v_waves, begun = (Signal(COUNT_BITS, name=name)
                                    for name in ("k_waves", "v_waves", "begun"))
         may_score, may_sum = Signal(), Signal()
+        adds, held = Signal(), Signal(range(REGISTER_SETS + 1))     # sets that outputs are in
         m.d.comb += [
             may_score.eq(self.keys.valid & (lead(k_waves, v_waves) < WAVES_AHEAD)
                          & (self.progress.latched != k_waves)
                          & (self.progress.read == k_waves)
                          & (~self.keys.p.first | (self.queries_loaded != begun))),
-            may_sum.eq(self.values.valid & (self.progress.weighted != v_waves)),
+            may_sum.eq(self.values.valid & (self.progress.weighted != v_waves)
+                       & (~self.values.p.first | (held != REGISTER_SETS))),
             out.mode.eq(mode),
             out.mask.eq(Mux(mode == MacMode.DOT, wave_mask(self.keys.p), ~0)),
             out.latch.eq(Mux(dot, k_waves, v_waves)[:len(out.latch)]),
@@ -120,7 +126,9 @@ class PassIssuer(wiring.Component):
                                      begun.eq((begun + self.keys.p.first)[:len(begun)])]
                     with m.Else():
                         m.d.sync += v_waves.eq(v_waves + 1)
+                        m.d.comb += adds.eq(self.values.p.first)
                     m.next = "CHOOSE"
+        m.d.sync += held.eq((held + adds - self.read_out)[:len(held)])
         self._rows(m, mode, quantised, begin, fire, last_row)
         self._elaborate_retirement(m, dot, issue, fire,
                                    last_row & (mode != MacMode.SCALE))

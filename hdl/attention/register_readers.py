@@ -1,5 +1,7 @@
 """What the attention sequencer reads from the registers of the PIM units, one role a component."""
 
+from typing import Any
+
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
@@ -130,7 +132,8 @@ class OutputReader(wiring.Component):
     """Reads the outputs of every bank that had a block and hands them to the merge unit as parts.
 
     One beat a clock and one more a part for its header; head by head, bank by bank. The first bank
-    carries the sum. The next attention goes on meanwhile, in the other register set.
+    carries the sum. Others go on meanwhile: the next attention in the other register set, and the
+    one after it up to its weights, since the softmax state is copied when the reading begins.
 
     Parameters
     ----------
@@ -146,8 +149,10 @@ class OutputReader(wiring.Component):
     register : ``Out(stream)``
     register_valid, register_data : ``In``
     part : ``Out(stream.Signature(part_layout()))``
+    begun : ``Out(1)``
+        For one clock: the queries and the softmax state of an attention are no longer needed.
     read_out : ``Out(1)``
-        For one clock: the register set of an attention is no longer needed.
+        For one clock: the outputs of an attention have been read.
     """
 
     wave: stream.Interface
@@ -158,6 +163,7 @@ class OutputReader(wiring.Component):
     register_valid: Signal
     register_data: Signal
     part: stream.Interface
+    begun: Signal
     read_out: Signal
 
     def __init__(self, spec: SliceSpec) -> None:
@@ -169,7 +175,7 @@ class OutputReader(wiring.Component):
             "register": Out(stream.Signature(register_request_layout(spec))),
             "register_valid": In(1), "register_data": In(BEAT_WIDTH),
             "part": Out(stream.Signature(part_layout())),
-            "read_out": Out(1),
+            "begun": Out(1), "read_out": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -179,6 +185,7 @@ class OutputReader(wiring.Component):
         m.submodules.giving = giving = _PartWalk(spec)
         banks = Signal(spec.geometry.pim_banks)      # that had a block in the waves before
         number, active, start, reg_set = Signal(COUNT_BITS), Signal(), Signal(), Signal()
+        kept: Any = Signal(self.state[0].shape())
         for walk in (asking, giving):
             m.d.comb += [walk.start.eq(start), walk.shape.eq(self.shape)]
             with m.If(start):
@@ -187,17 +194,17 @@ class OutputReader(wiring.Component):
             start.eq(self.wave.valid & wave.last & ~active
                      & passed(self.progress.summed, number)
                      & passed(self.progress.settled, number)),
-            self.wave.ready.eq(start | (self.wave.valid & ~wave.last)),
+            self.wave.ready.eq(start | (self.wave.valid & ~wave.last)), self.begun.eq(start),
         ]
         with m.If(self.wave.ready):
             m.d.sync += [number.eq(number + 1),
                          banks.eq(Mux(wave.last, 0, banks | wave_mask(wave)))]
         with m.If(start):
-            m.d.sync += [active.eq(1), reg_set.eq(wave.set)]
+            m.d.sync += [active.eq(1), reg_set.eq(wave.set), kept.eq(self.state[wave.set])]
         with m.If(self.read_out):
             m.d.sync += active.eq(0)
         beats = self._ask(m, asking, reg_set)
-        self._give(m, giving, reg_set, beats)
+        self._give(m, giving, kept, beats)
         return m
 
     def _ask(self, m: Module, asking: "_PartWalk", reg_set: Signal) -> SyncFIFOBuffered:
@@ -224,14 +231,14 @@ class OutputReader(wiring.Component):
         ]
         return beats
 
-    def _give(self, m: Module, giving: "_PartWalk", reg_set: Signal,
+    def _give(self, m: Module, giving: "_PartWalk", kept: data.View,
               beats: SyncFIFOBuffered) -> None:
         part = self.part
         headed = Signal()               # the header of the part being given has been sent
         header = Signal(PartHeader())
         state = Signal(SoftmaxState())
         m.d.comb += [
-            state.eq(self.state[reg_set][giving.head]),
+            state.eq(kept[giving.head]),
             header.m.eq(state.m),
             header.l.eq(Mux(giving.first_bank, state.l, 0)),
             header.first.eq(giving.first_bank), header.last.eq(giving.last_bank),

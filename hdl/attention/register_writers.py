@@ -1,7 +1,10 @@
 """What the attention sequencer writes to the registers of the PIM units, one role a component."""
 
+from typing import Any
+
 from amaranth import C, Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hdl.attention.wave import (
@@ -14,7 +17,7 @@ from hdl.attention.wave import (
     wave_mask,
 )
 from hdl.layouts import BEAT_WIDTH, AttentionShape, register_request_layout, weight_layout
-from model.spec.attention import Register
+from model.spec.attention import BLOCK_TOKENS, Register
 from model.spec.slice import SliceSpec
 
 
@@ -145,8 +148,10 @@ class WeightWriter(wiring.Component):
     """Sends each wave's rescale word and weights to the PIM units, a beat a clock.
 
     Waits until the wave before has been summed, since weights in use must not change, and until
-    all scores of this wave have been read, so that the data bus turns around once. Banks without
-    a block get weights 0.
+    all scores of this wave have been read. Weights come slower than the bus takes them, and each
+    pause would let reads in, for which the bus turns around twice. So they are collected until the
+    others come while these are sent: all go without a pause, and the last one no later. Banks
+    without a block get weights 0.
 
     Parameters
     ----------
@@ -187,15 +192,17 @@ class WeightWriter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        out, weight = self.register, self.weight
-        m.submodules.walk = walk = BankWalk(self._spec.geometry.pim_banks)
-        mask = Signal(self._spec.geometry.pim_banks)
-        head = Signal(range(self._spec.pim.group_max))
-        may, sent = Signal(), Signal()
+        banks, heads = self._spec.geometry.pim_banks, self._spec.pim.group_max
+        out, weight = self.register, stream.Signature(self.weight.p.shape()).create()
+        m.submodules.walk = walk = BankWalk(banks)
+        mask = Signal(banks)
+        head = Signal(range(heads))
+        may, sent, enough = Signal(), Signal(), Signal()
+        self._collect(m, weight, mask, enough)
         m.d.comb += [
             mask.eq(wave_mask(self.wave.p)), walk.mask.eq(mask),
             may.eq(self.wave.valid & (self.progress.summed == self.weighted)
-                   & (self.progress.read != self.weighted)),
+                   & (self.progress.read != self.weighted) & enough),
             sent.eq(out.valid & out.ready),
             out.p.write.eq(1),
         ]
@@ -232,3 +239,23 @@ class WeightWriter(wiring.Component):
                     m.d.sync += self.weighted.eq(self.weighted + 1)
                     m.next = "RESCALE"
         return m
+
+    def _collect(self, m: Module, weight: stream.Interface, mask: Signal, enough: Signal) -> None:
+        """Queues weights; there are enough when the rest comes by the time that it is sent."""
+        banks, heads = self._spec.geometry.pim_banks, self._spec.pim.group_max
+        clocks = BLOCK_TOKENS // self._spec.pim.SOFTMAX_LANES       # a block, to the softmax unit
+        rest = clocks - 1
+        queue: Any = SyncFIFOBuffered(width=weight_layout(self._spec.pim).size,
+                                      depth=-(-banks * heads * rest // clocks) + 1)
+        m.submodules.queue = queue
+        blocks, wanted = Signal(range(banks + 1)), Signal(range(banks * heads * rest + 1))
+        m.d.comb += [
+            queue.w_data.eq(self.weight.payload.as_value()), queue.w_en.eq(self.weight.valid),
+            self.weight.ready.eq(queue.w_rdy),
+            weight.payload.as_value().eq(queue.r_data), weight.valid.eq(queue.r_rdy),
+            queue.r_en.eq(weight.ready),
+            enough.eq(queue.level * clocks >= wanted),
+        ]
+        # The wave is there long before its weights.
+        m.d.sync += [blocks.eq(sum(mask, C(0, 1))[:len(blocks)]),
+                     wanted.eq((blocks * (self.shape.last_head + 1) * rest)[:len(wanted)])]

@@ -22,8 +22,9 @@ from model.spec.slice import SliceSpec
 REQUESTS = 4
 """Attentions that wait; further ones are refused."""
 
-OPEN_MAX = REGISTER_SETS + 1
-"""Attentions under way: one in each register set, and one whose outputs are being merged."""
+OPEN_MAX = REGISTER_SETS + 2
+"""Attentions under way: one in each register set, one whose outputs are being read, and one whose
+result leaves."""
 
 
 QUERIES = data.StructLayout({"set": 1, "ordered": 1})
@@ -125,8 +126,9 @@ class WaveSource(wiring.Component):
     """Checks attentions one after another and hands out their waves; holds ``REQUESTS`` of them.
 
     An attention is checked to the end before its first wave leaves, two clocks a wave, while those
-    before it are under way. It begins when a register set is free, and if its shape, scale or kind
-    differs from theirs, when they are done. Then a wave leaves every third clock.
+    before it are under way. It begins when a set of queries and softmax state is free, and if its
+    shape, scale or kind differs from theirs, when they are done. Then a wave leaves every third
+    clock.
 
     Refused: context 0, waves beyond the end of the wave table, a head size, group or format that
     was not built, a wave whose blocks would lie beyond the last row, a request too many.
@@ -151,8 +153,9 @@ class WaveSource(wiring.Component):
         Its waves.
     shape, partial, scale : ``Out``
         What all attentions under way have in common.
-    read_out, done : ``In(1)``
-        For one clock: the outputs of the oldest attention have been read; its result has left.
+    free, done : ``In(1)``
+        For one clock: the queries and the softmax state of an attention are no longer needed; the
+        result of the oldest has left.
     ordered : ``Out(1)``
         The oldest attention under way came through ``order``.
     busy : ``Out(1)``
@@ -171,7 +174,7 @@ class WaveSource(wiring.Component):
     shape: data.View
     partial: Signal
     scale: Signal
-    read_out: Signal
+    free: Signal
     done: Signal
     ordered: Signal
     busy: Signal
@@ -186,7 +189,7 @@ class WaveSource(wiring.Component):
             "queries": Out(stream.Signature(QUERIES)),
             "o": Out(stream.Signature(wave_layout(spec))),
             "shape": Out(AttentionShape(spec.pim)), "partial": Out(1), "scale": Out(FP32.width),
-            "read_out": In(1), "done": In(1), "ordered": Out(1), "busy": Out(1),
+            "free": In(1), "done": In(1), "ordered": Out(1), "busy": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -277,7 +280,7 @@ class WaveSource(wiring.Component):
         sets, opened = Signal(range(REGISTER_SETS + 1)), Signal(range(OPEN_MAX + 1))
         next_set = Signal()
         m.d.sync += [
-            sets.eq((sets + admit - self.read_out)[:len(sets)]),
+            sets.eq((sets + admit - self.free)[:len(sets)]),
             opened.eq((opened + admit - self.done)[:len(opened)]),
         ]
         m.submodules.begun = begun = SyncFIFO(width=QUERIES.size, depth=REGISTER_SETS)

@@ -26,6 +26,7 @@ OPTIONS: dict[str, Any] = {"pim_banks": 3, "capacity_banks": 1, "rows": 32, "gro
 CORNERS = "attention_is_exact_at_every_context_of_two_waves"
 GROWING = "maxima_that_grow_in_a_partial_wave_reach_every_bank"
 LATE = "queries_may_come_late"
+HELD = "results_may_be_taken_late"
 QUEUED = "attentions_that_wait_follow_each_other.stall=0.0"
 
 Fault = Callable[[AttentionSequencer, Module], None]
@@ -120,6 +121,19 @@ def _heads_mixed_up(unit: AttentionSequencer, m: Module) -> None:
         m.d.comb += bus.address.eq(0)
 
 
+def _outputs_not_awaited(unit: AttentionSequencer, m: Module) -> None:
+    issuer = m.submodules.issuer
+    m.d.comb += issuer.read_out.eq(issuer.values.ready & issuer.values.p.first)
+
+
+def _maximum_of_an_attention_behind(unit: AttentionSequencer, m: Module) -> None:
+    part, low, reg_set = m.submodules.outputs.part, PartHeader()["m"].offset, Signal()
+    m.d.sync += reg_set.eq(reg_set ^ m.submodules.outputs.read_out)
+    with m.If(part.p.header & (unit.shape.last_head == 0)):
+        maximum = unit.state[reg_set][0].m
+        m.d.comb += unit.part.p.data[low:low + len(maximum)].eq(maximum)
+
+
 FAULTS: dict[Fault, str] = {
     _idle_bank_keeps_its_outputs: GROWING, _scores_read_early: CORNERS,
     _weights_not_awaited: CORNERS, _queries_not_awaited: LATE, _weights_changed_in_use: CORNERS,
@@ -128,7 +142,8 @@ FAULTS: dict[Fault, str] = {
     _maximum_of_the_attention_before: QUEUED, _rows_in_one_latch: QUEUED,
     _shape_changes_under_way: QUEUED, _tokens_behind_the_end: CORNERS,
     _rescale_in_one_bank: GROWING, _every_bank_brings_the_sum: CORNERS,
-    _values_read_from_keys: CORNERS, _heads_mixed_up: CORNERS}
+    _values_read_from_keys: CORNERS, _heads_mixed_up: CORNERS,
+    _outputs_not_awaited: HELD, _maximum_of_an_attention_behind: HELD}
 """What is wrong, and the test of the bench that must see it."""
 
 

@@ -70,6 +70,23 @@ def test_a_table_without_such_rows_charges_what_attentions_take_alone(tmp_path):
         ATTEND_FIXED + ATTEND_PER_WAVE[8]) * REFRESH
 
 
+def test_other_traffic_has_rows_of_its_own(tmp_path):
+    rows = fixture_table()["rows"]
+    for row in [row for row in rows if row["operation"] == "attend" and row["group"] == 4]:
+        steady = ADDS.get(row["context"])
+        if steady:
+            row["steady"] = steady
+            rows.append({**row, "run": "beside", "traffic": "dma", "steady": steady + 500,
+                         "cycles": row["cycles"] + 70, "waveform_cycles": None})
+    table = load_cycle_table(write_fixture(tmp_path / "cycles.json", rows=rows))
+    quiet, = table.steady(128, 4)
+    assert quiet.points == {1: 1700, 2: 2900}, "rows of traffic are no part of the runtime's"
+    line, = table.steady(128, 4, traffic="dma")
+    assert line.points == {1: 2200, 2: 3400}
+    assert (line.wave, line.end) == (quiet.wave, quiet.end + 70 - 500)
+    assert table.steady(128, 4, traffic="gpu") == ()
+
+
 def test_passes_add_up(tmp_path):
     lines = table_with_steady(tmp_path).steady(128, 3)
     assert [line.cycles(1) for line in lines] == [1700]     # three heads as four
