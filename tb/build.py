@@ -36,8 +36,9 @@ VERILATOR_ARGS = (
     "-Wno-fatal", "-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "-Wno-UNOPTFLAT", "--assert", "--no-timing",
     "-O3", "--x-assign", "fast", "--x-initial", "fast",
 )
-LIBRARY = ("verilated*.o", "verilator.o")
-"""Object files of Verilator's library and of cocotb's main program."""
+LIBRARY = "verilated*.o"
+"""Object files of Verilator's library. cocotb's main program, ``verilator.o``, is none of them: it
+depends on the design."""
 
 HIERARCHICAL = ("pim_bank", "pseudo_channel")
 """Modules that Verilator compiles once, as libraries: 16 copies in one program take minutes."""
@@ -93,9 +94,8 @@ class _Verilator(Verilator):
         if self._library is None or self._library.exists():
             return
         with tempfile.TemporaryDirectory(dir=CACHE) as made:
-            for name in LIBRARY:
-                for each in Path(self.build_dir).glob(name):
-                    shutil.copy(each, made)
+            for each in Path(self.build_dir).glob(LIBRARY):
+                shutil.copy(each, made)
             with contextlib.suppress(OSError):          # another worker was faster
                 Path(made).rename(self._library)
                 Path(made).mkdir()                      # for the context to remove
