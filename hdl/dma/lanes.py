@@ -4,7 +4,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -141,6 +141,16 @@ class Lanes(wiring.Component):
         return Cat(self.asking[i] & (c.spot.bank == spot.bank) & (c.spot.row != spot.row)
                    for i, c in enumerate(self.contents())).any()
 
+    def lacks(self, spot: data.View) -> Value:
+        """Whether fewer than half of the lanes ask for columns of that bank's group."""
+        same = (self.asking[i] & (self._group(c.spot) == self._group(spot))
+                for i, c in enumerate(self.contents()))
+        return sum(same, C(0)) < (self.lanes + 1) // 2
+
+    def _group(self, spot: data.View) -> Value:
+        geometry = self.spec.geometry
+        return spot.bank >> (geometry.banks_per_sid // geometry.bank_groups).bit_length() - 1
+
     def _progress(self, m: Module, contents: list[data.View], asked: list[Signal],
                   into: Signal, takes: Signal) -> tuple[Signal, Signal]:
         able, opening = (Signal(self.lanes, name=n) for n in ("able", "opening"))
@@ -164,12 +174,10 @@ class Lanes(wiring.Component):
 
     def _choose(self, m: Module, ages: AgeOrder, contents: list[data.View], asked: list[Signal],
                 able: Signal, opening: Signal, takes: Signal) -> None:
-        geometry = self.spec.geometry
-        shift = (geometry.banks_per_sid // geometry.bank_groups).bit_length() - 1
-        group = Signal(geometry.bank_width)
+        group = Signal(self.spec.geometry.bank_width)
         other, asking, pick = (Signal(self.lanes, name=n) for n in ("other", "asking", "pick"))
         m.d.comb += [
-            other.eq(Cat(able[i] & ((c.spot.bank >> shift) != group)
+            other.eq(Cat(able[i] & (self._group(c.spot) != group)
                          for i, c in enumerate(contents))),
             asking.eq(Mux(opening.any(), opening, Mux(other.any(), other, able))),
             pick.eq(ages.oldest(asking)),
@@ -185,4 +193,4 @@ class Lanes(wiring.Component):
             self.at.column.eq((current.spot.column + self.beat)[:len(self.at.column)]),
         ]
         with m.If(self.take):
-            m.d.sync += group.eq(current.spot.bank >> shift)
+            m.d.sync += group.eq(self._group(current.spot))

@@ -158,18 +158,23 @@ class SlotPool(wiring.Component):
 
     def _lanes(self, m: Module, ages: AgeOrder, slots: list[data.View],
                states: list[Signal], lost: Signal) -> dict[str, Value]:
-        """Offers each kind of lane the oldest segment whose bank is not in use by another row."""
+        """Offers each kind of lane the oldest segment whose bank is not in use by another row.
+
+        One of a bank group that few lanes have goes before: columns of one group alone use half of
+        the bus.
+        """
         picks = {}
         for name, lanes, waits, side in (("read", self._reads, State.WAITING, "source"),
                                          ("write", self._writes, State.FULL, "destination")):
-            asking, able, pick = (Signal(len(slots), name=f"{name}_{n}")
-                                  for n in ("asking", "able", "pick"))
+            asking, able, scarce, pick = (Signal(len(slots), name=f"{name}_{n}")
+                                          for n in ("asking", "able", "scarce", "pick"))
             m.d.comb += [
                 asking.eq(Cat((state == waits) & (slot.writes | (waits == State.WAITING))
                               for slot, state in zip(slots, states, strict=True))),
                 able.eq(Cat(asking[i] & ~lost[i] & ~lanes.clashes(slot[side])
                             for i, slot in enumerate(slots))),
-                pick.eq(ages.oldest(able)),
+                scarce.eq(Cat(able[i] & lanes.lacks(slot[side]) for i, slot in enumerate(slots))),
+                pick.eq(ages.oldest(Mux(scarce.any(), scarce, able))),
                 getattr(self, f"{name}_offer").eq(able.any()),
                 (self.waiting if name == "read" else self.full).eq(asking.any()),
             ]

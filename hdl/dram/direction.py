@@ -25,10 +25,12 @@ class Direction(wiring.Component):
     It reads as long as there is something to read, until a port's window of writes is nearly full,
     and then for ``read_burst`` clocks more at most. It writes until there is nothing to write,
     and when a read waits ``write_burst`` times at most, ``preempt_burst`` times if the read's port
-    goes before the writes'. It decides on what can be served: requests to banks that are held, or
-    of a port whose responses are stalled, do not count. A decision takes effect in the clock after.
-    A request that goes ahead of everything else turns the bus its way, but not within ``DWELL``
-    clocks of the last turn: if all are late, turning for each would make all of them later.
+    goes before the writes', and half of ``write_burst`` if only one bank group is left to write to,
+    since that takes two clocks a write. It decides on what can be served: requests to banks that
+    are held, or of a port whose responses are stalled, do not count. A decision takes effect in the
+    clock after. A request that goes ahead of everything else turns the bus its way, but not within
+    ``DWELL`` clocks of the last turn: if all are late, turning for each would make all of them
+    later.
 
     Parameters
     ----------
@@ -45,6 +47,8 @@ class Direction(wiring.Component):
         Ports with so many writes that they are to be drained, or that wait for one.
     low : ``In(1)``
         No port has more writes than a drain may leave.
+    narrow : ``In(1)``
+        The writes that can be served are all in one bank group, which takes one every tCCDL.
     reading_late, writing_late : ``In(1)``
         A read, a write goes ahead of everything else.
     read, wrote : ``In(ports)``
@@ -57,6 +61,7 @@ class Direction(wiring.Component):
     writes: Signal
     full: Signal
     low: Signal
+    narrow: Signal
     reading_late: Signal
     writing_late: Signal
     read: Signal
@@ -68,6 +73,7 @@ class Direction(wiring.Component):
         self.limits, self.ports = spec.scheduler, ports
         super().__init__({
             "reads": In(ports), "writes": In(ports), "full": In(ports), "low": In(1),
+            "narrow": In(1),
             "reading_late": In(1), "writing_late": In(1),
             "read": In(ports), "wrote": In(ports),
             "writing": Out(1),
@@ -84,6 +90,9 @@ class Direction(wiring.Component):
         held_up = self._count(m, "held_up", limits.write_burst,
                               counts=self.reads.any() & self.wrote.any(),
                               clears=~self.writing | ~self.reads.any())
+        half = self._count(m, "half", (limits.write_burst + 1) // 2,
+                           counts=self.reads.any() & self.wrote.any(),
+                           clears=~self.writing | ~self.reads.any())
         preempted = self._count(m, "preempted", limits.preempt_burst,
                                 counts=(before(self.reads) & self.wrote).any(),
                                 clears=~self.writing | ~before(self.reads).any())
@@ -96,7 +105,7 @@ class Direction(wiring.Component):
                          | (self.writes & quiet).any() & ~self.reads.any()
                          | self.writes.any() & pressed),
             to_reads.eq(self.reading_late & may_turn
-                        | self.reads.any() & (held_up | preempted | self.low)
+                        | self.reads.any() & (held_up | preempted | self.low | self.narrow & half)
                         | ~self.writes.any()),
         ]
         m.d.sync += self.writing.eq(Mux(

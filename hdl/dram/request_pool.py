@@ -4,7 +4,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -192,6 +192,7 @@ class RequestPool(wiring.Component):
         m.d.comb += [
             direction.reads.eq(Cat(servable(r.wanted[READS], r) for r in requesters)),
             direction.writes.eq(Cat(servable(r.wanted[WRITES], r) for r in requesters)),
+            direction.narrow.eq(self._groups(requesters) == 1),
             direction.full.eq(Cat(r.full for r in requesters)),
             direction.low.eq(Cat(r.low for r in requesters).all()),
             direction.read.eq(issued[READS::2]), direction.wrote.eq(issued[WRITES::2]),
@@ -201,6 +202,14 @@ class RequestPool(wiring.Component):
                                 for r in requesters for side in (READS, WRITES))),
             urgency.served.eq(issued & first), self.clear_way.eq((self.urgent & hits).any()),
         ]
+
+    def _groups(self, requesters: list[Requester]) -> Value:
+        """How many bank groups there are writes for that can be served."""
+        slots = self._all(r.wanted[WRITES] for r in requesters) & ~self.held & ~self.refreshing
+        groups: dict[int, list[int]] = {}
+        for slot, bank in enumerate(self.spec.geometry.banks):
+            groups.setdefault(self.spec.geometry.bank_group(bank), []).append(slot)
+        return sum((Cat(slots[slot] for slot in each).any() for each in groups.values()), C(0))
 
     def _count(self, m: Module) -> None:
         for candidate in self.candidates:

@@ -160,7 +160,7 @@ def served(direction: Direction, clocks: int, **ports: int) -> list[str]:
     letters = []
 
     async def bench(ctx: Any) -> None:
-        for name in ("reads", "writes", "full"):
+        for name in ("reads", "writes", "full", "narrow"):
             ctx.set(getattr(direction, name), ports.get(name, 0))
         for _ in range(clocks):
             writing = ctx.get(direction.writing)
@@ -193,6 +193,12 @@ def test_writes_wait_for_reads_until_a_window_is_full() -> None:
 def test_a_read_of_an_earlier_port_waits_for_fewer_writes() -> None:
     assert runs(served(direction(), 60, reads=0b01, writes=0b10, full=0b10))[1:5] == [3, 4, 3, 4]
     assert runs(served(direction(), 60, reads=0b10, writes=0b01, full=0b01))[1:5] == [6, 4, 6, 4]
+
+
+def test_writes_to_one_bank_group_go_on_for_half_as_many() -> None:
+    ports = {"reads": 0b10, "writes": 0b10, "full": 0b10}
+    assert runs(served(direction(), 60, **ports, narrow=1))[1:5] == [3, 4, 3, 4]
+    assert served(direction(), 30, writes=0b01, narrow=1) == ["R"] + ["W"] * 29
 
 
 def test_without_reads_writes_go_on() -> None:
