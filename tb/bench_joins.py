@@ -12,7 +12,7 @@ from model.spec.attention_descriptor import Opcode, Result
 from model.spec.attention_join import FOREIGN
 from model.spec.dma import Place
 from model.spec.port import Status
-from tb.join_software import EVERY, SPEC, JoinBench
+from tb.join_software import EVERY, SPEC, JoinBench, beats_of
 
 NOTHING = Answer(result=Result.ALL_ELSEWHERE)
 
@@ -129,7 +129,7 @@ async def outsiders_are_members_too(dut: Any) -> None:
         await tb.clocks(200)
         tb.check(tb.head(0), len(tb.posted[0]) - 1, "records while a part is in the midst")
         half = Answer(answer.parts)
-        for word in tb.words(half)[3:]:
+        for word in beats_of(half)[3:]:
             await tb.outside.put(tb.foreign_beat(join, word))
         await tb.finish()
         good = tb.post(0, (2, FOREIGN))
@@ -147,13 +147,13 @@ async def what_nobody_awaits_is_dropped(dut: Any) -> None:
         tb.silent = {0}
         other = tb.post(1, (0, FOREIGN))
         await tb.ring(0, 1)
-        beats = len(tb.words(tb.posted[0][0].answers[FOREIGN]))
+        beats = len(beats_of(tb.posted[0][0].answers[FOREIGN]))
         await tb.deliver(join, name=join.join ^ 1)
         await tb.deliver(join, tenant=2)
         await tb.deliver(join, beats=4)
         await tb.deliver(other, beats=2)
         await tb.deliver(join, NOTHING)
-        for word in tb.words(tb.posted[0][0].answers[FOREIGN])[4:]:
+        for word in beats_of(tb.posted[0][0].answers[FOREIGN])[4:]:
             await tb.outside.put(tb.foreign_beat(join, word))
         await tb.deliver(join)
         await tb.deliver(other)

@@ -93,12 +93,11 @@ class _Verilator(Verilator):
         """Keeps what of the build was Verilator's library, unless that was done before."""
         if self._library is None or self._library.exists():
             return
-        with tempfile.TemporaryDirectory(dir=CACHE) as made:
+        with tempfile.TemporaryDirectory(dir=CACHE, ignore_cleanup_errors=True) as made:
             for each in Path(self.build_dir).glob(LIBRARY):
                 shutil.copy(each, made)
             with contextlib.suppress(OSError):          # another worker was faster
                 Path(made).rename(self._library)
-                Path(made).mkdir()                      # for the context to remove
 
 
 class _Icarus(Icarus):

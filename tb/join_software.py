@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cocotb
@@ -170,15 +170,10 @@ class JoinBench(Bench):
         return [(PartKind.EMPTY if empty else PartKind.FAILED, answer.result)]
 
     @staticmethod
-    def words(answer: Answer) -> list[int]:
-        """Beats of a part."""
-        return beats_of(answer)
-
-    @staticmethod
-    def foreign_beat(join: Join, word: int) -> int:
+    def foreign_beat(join: Join, word: int, kind: PartKind = PartKind.DATA) -> int:
         """A beat of a foreign part."""
         return FOREIGN_PART.const({"tenant": join.tenant, "join": join.join,
-                                   "kind": PartKind.DATA, "data": word}).as_bits()
+                                   "kind": kind, "data": word}).as_bits()
 
     # Joins
 
@@ -237,9 +232,9 @@ class JoinBench(Bench):
         answer = answer or next(p.answers[FOREIGN] for posted in self.posted for p in posted
                                 if p.join is join)
         for kind, word in self._said(answer)[:beats or None]:
-            await self.outside.put(FOREIGN_PART.const({
-                "tenant": tenant or join.tenant, "join": join.join if name is None else name,
-                "kind": kind, "data": word}).as_bits())
+            await self.outside.put(self.foreign_beat(replace(
+                join, tenant=tenant or join.tenant, join=join.join if name is None else name),
+                word, kind))
 
     async def until(self, done: Callable[[], bool], clocks: int = TIME_OUT_CLOCKS) -> None:
         """Waits for a condition, looked at in every clock."""

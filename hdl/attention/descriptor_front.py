@@ -1,6 +1,6 @@
 """From a descriptor to an attention that is under way."""
 
-from amaranth import Module, Mux, Signal, Value
+from amaranth import Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -13,6 +13,7 @@ from hdl.attention.descriptor_layouts import (
     RING_BITS,
     TROUBLE,
     chunks_of,
+    output_beats,
 )
 from hdl.attention.query_feeder import query_job_layout
 from hdl.attention.wave import wave_layout
@@ -186,8 +187,7 @@ class DescriptorFront(wiring.Component):
             self.note.ring.eq(self.ring), self.note.interrupt.eq(d.interrupt),
             self.note.output.eq(data.View(PLACE_LAYOUT, d.output)),
             self.note.joined.eq(self.joined), self.note.join.eq(self.join),
-            self.note.beats.eq((heads * Mux(d.partial, 2 * beats + 1, beats))
-                               [:len(self.note.beats)]),
+            self.note.beats.eq((heads * output_beats(d.partial, beats))[:len(self.note.beats)]),
             self.query.p.job.eq(self.newest),
             self.query.p.place.eq(data.View(PLACE_LAYOUT, here.query)),
             self.query.p.beats.eq((here.heads[:5] * chunks_of(here.head_size)[:5])

@@ -2,7 +2,7 @@
 
 import enum
 
-from amaranth import Value
+from amaranth import Mux, Value
 from amaranth.lib import data
 
 from hdl.attention.wave import append_layout
@@ -75,6 +75,11 @@ of the join of that name if it is ``joined``."""
 def chunks_of(head_size: Value) -> Value:
     """Columns of a token's K or V."""
     return head_size[4:]
+
+
+def output_beats(partial: Value, chunks: Value) -> Value:
+    """Beats of a head's output: in the KV format, or as (m, l, o)."""
+    return Mux(partial, 2 * chunks + 1, chunks)
 
 
 class PartKind(enum.Enum):

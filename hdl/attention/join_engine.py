@@ -15,6 +15,7 @@ from hdl.attention.descriptor_layouts import (
     TAG,
     Source,
     board_layout,
+    output_beats,
 )
 from hdl.attention.descriptor_rings import RING_STATUS, DescriptorRings
 from hdl.attention.gather import Gather
@@ -189,8 +190,7 @@ class JoinEngine(wiring.Component):
         """Results head by head, in the order in which the gatherer has handed them to the merge
         unit."""
         tag = data.View(HEAD_TAG, gather.tag.payload)
-        chunks = front.shape.last_chunk + 1
-        beats = Mux(front.partial, 2 * chunks + 1, chunks)
+        beats = output_beats(front.partial, front.shape.last_chunk + 1)
         m.d.comb += [
             results.expects.eq(gather.tag.valid), gather.tag.ready.eq(results.passed),
             results.why.eq(book.why), results.note.eq(book.writing_note),

@@ -1,6 +1,6 @@
 """From a descriptor to a join that is open."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,6 +10,7 @@ from hdl.attention.descriptor_layouts import (
     JOIN_BITS,
     RING_BITS,
     chunks_of,
+    output_beats,
 )
 from hdl.attention.gather import group_layout
 from hdl.attention.join_layouts import HEAD_BITS, HEAD_TAG, JOIN_LAYOUT
@@ -162,6 +163,5 @@ class JoinFront(wiring.Component):
             self.note.cookie.eq(d.cookie), self.note.index.eq(self.index),
             self.note.ring.eq(self.ring), self.note.interrupt.eq(d.interrupt),
             self.note.output.eq(data.View(PLACE_LAYOUT, d.output)),
-            self.note.beats.eq((heads * Mux(d.partial, 2 * chunks + 1, chunks))
-                               [:len(self.note.beats)]),
+            self.note.beats.eq((heads * output_beats(d.partial, chunks))[:len(self.note.beats)]),
         ]

@@ -84,18 +84,18 @@ class Direction(wiring.Component):
         limits = self.limits
         has_read = Signal()         # since the bus was turned, which takes time
         m.d.sync += has_read.eq(~self.writing & (has_read | self.read.any()))
-        pressed = self._count(m, "pressed", limits.read_burst,
-                              counts=self.full.any() & (has_read | self.read.any()),
-                              clears=self.writing | ~self.full.any())
-        held_up = self._count(m, "held_up", limits.write_burst,
-                              counts=self.reads.any() & self.wrote.any(),
-                              clears=~self.writing | ~self.reads.any())
-        half = self._count(m, "half", (limits.write_burst + 1) // 2,
-                           counts=self.reads.any() & self.wrote.any(),
-                           clears=~self.writing | ~self.reads.any())
-        preempted = self._count(m, "preempted", limits.preempt_burst,
-                                counts=(before(self.reads) & self.wrote).any(),
-                                clears=~self.writing | ~before(self.reads).any())
+        pressed, = self._count(
+            m, "pressed", limits.read_burst,
+            counts=self.full.any() & (has_read | self.read.any()),
+            clears=self.writing | ~self.full.any())
+        held_up, half = self._count(
+            m, "held_up", limits.write_burst, (limits.write_burst + 1) // 2,
+            counts=self.reads.any() & self.wrote.any(),
+            clears=~self.writing | ~self.reads.any())
+        preempted, = self._count(
+            m, "preempted", limits.preempt_burst,
+            counts=(before(self.reads) & self.wrote).any(),
+            clears=~self.writing | ~before(self.reads).any())
         quiet = Cat(self._quiet(m, port) for port in range(self.ports))
 
         to_writes, to_reads = Signal(), Signal()
@@ -113,14 +113,16 @@ class Direction(wiring.Component):
         return m
 
     @staticmethod
-    def _count(m: Module, name: str, limit: int, *, counts: Value, clears: Value) -> Value:
-        """Whether there were ``limit`` events since the last time that it was cleared."""
-        count = Signal(range(limit + 1), name=name)
+    def _count(m: Module, name: str, most: int, *fewer: int, counts: Value,
+               clears: Value) -> tuple[Value, ...]:
+        """For each limit, whether there were so many events since it was last cleared."""
+        count = Signal(range(most + 1), name=name)
         with m.If(clears):
             m.d.sync += count.eq(0)
-        with m.Elif(counts & (count != limit)):
+        with m.Elif(counts & (count != most)):
             m.d.sync += count.eq(count + 1)
-        return (count == limit) | (count == limit - 1) & counts & ~clears
+        return tuple((count >= limit) | (count == limit - 1) & counts & ~clears
+                     for limit in (most, *fewer))
 
     def _dwelt(self, m: Module) -> Value:
         """Whether the last turn-around was a while ago."""

@@ -66,6 +66,7 @@ def main(
         if any(figure.name == other.name for other in figures):
             raise UserError(f"{figure.name}: measured twice, expected unique names")
         figures.append(figure)
+        console.print(f"[bench] {figure.name} = {figure.value:.6g} {figure.unit}", markup=False)
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_suffix(".part")
     part.write_text(json.dumps([figure.as_dict() for figure in figures], indent=1) + "\n")
