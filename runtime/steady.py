@@ -7,11 +7,16 @@ out than what follows takes, which refreshes hide. The longer the attention, the
 is above the banks' time falls on beyond ``points`` as it fell between the last two of them. What
 begins before the banks do, and what is read out after the last attention, is hidden by nothing and
 comes once (``end``).
+
+Of a last wave that is not full the banks need as long as of a full one, but only its blocks have
+scores to be read and weights to be written. Where those bound an attention, as beside other traffic
+on the data bus, it adds that part of what a full wave adds.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 
 
 @dataclass(frozen=True)
@@ -35,15 +40,22 @@ class SteadyLine:
     refresh: Fraction
     end: Fraction
 
-    def cycles(self, waves: int) -> int:
-        """Whole cycles; beyond the simulated lengths what is above the banks' time falls on."""
+    def cycles(self, waves: int | Fraction) -> int:
+        """Whole cycles of an attention of so many waves, the last of which may be a part of one."""
+        whole = ceil(waves)
+        adds = self._adds(whole)
+        if 1 < waves < whole:
+            before = self._adds(whole - 1)
+            adds = max(whole * self.wave, before + (adds - before) * (waves - whole + 1))
+        return ceil(max(adds, whole * self.wave * self.refresh))
+
+    def _adds(self, waves: int) -> Fraction:
+        """Beyond the simulated lengths what is above the banks' time falls on."""
         known = max((n for n in self.points if n <= waves), default=min(self.points))
-        above, fall = self._above(known), 0
+        above, fall = self._above(known), Fraction(0)
         if known - 1 in self.points:
-            fall = max(0, self._above(known - 1) - above)
-        adds = waves * self.wave + max(0, above - (waves - known) * fall)
-        value = max(adds, waves * self.wave * self.refresh)
-        return -(-value.numerator // value.denominator)
+            fall = max(fall, self._above(known - 1) - above)
+        return waves * self.wave + max(Fraction(0), above - (waves - known) * fall)
 
     def _above(self, waves: int) -> Fraction:
         """Simulated cycles above those of the banks; a longer attention hides more of them."""

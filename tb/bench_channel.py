@@ -295,7 +295,8 @@ async def refresh_holds_under_passes_without_end(dut: Any) -> None:
 
 
 @cocotb.test(timeout_time=LIMIT_NS, timeout_unit="ns")
-async def nobody_starves(dut: Any) -> None:
+@cocotb.parametrize(reads=[0, 32])
+async def nobody_starves(dut: Any, reads: int) -> None:
     """A DMA request waits at most the bound, whatever the host and the register port do."""
     async with Bench(dut) as tb:
         bench, t = ChannelBench(tb), spec().timing
@@ -307,7 +308,11 @@ async def nobody_starves(dut: Any) -> None:
 
         async def registers() -> None:
             while not over:
-                await bench.transfer(register=Register.QUERY, mask=1, content=random_word(tb))
+                word = random_word(tb)
+                await bench.transfer(register=Register.QUERY, mask=1, content=word)
+                for _ in range(reads):
+                    await bench.transfer(register=Register.OUTPUT, mask=1,
+                                         want=word ^ Register.QUERY)
 
         async def passes() -> None:
             while not over:

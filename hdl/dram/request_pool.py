@@ -51,7 +51,7 @@ class RequestPool(wiring.Component):
     writing, urgent : ``Out(1)``, ``Out(windows)``
         The present direction; the window that goes first.
     clear_way : ``Out(1)``
-        Its request waits for its column.
+        The row of its request is open.
     pause : ``Out(1)``
         No RD or WR in this clock.
     wanted, hits : ``Out(banks)``

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Module, Mux, Signal, Value
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -44,7 +44,8 @@ class Scheduler(wiring.Component):
     writing, urgent : ``In(1)``, ``In(windows)``
         Present direction; the window that goes first.
     clear_way : ``In(1)``
-        Its request waits for its column: no register transfer may come in its way.
+        The row of its request is open: no register transfer that would turn the bus, or write a
+        column, may come in its way, and none at all in the clock in which its column can go.
     pause : ``In(1)``
         No RD or WR in this clock: a response of another kind takes its place.
     register : ``In(stream.Signature(register_request_layout(spec)))``
@@ -129,7 +130,10 @@ class Scheduler(wiring.Component):
         ready, register, bus = self.ready, self.register, self.column
         register_goes = Signal()
         pim_banks = self.spec.geometry.pim_banks
-        m.d.comb += register_goes.eq(register.valid & ~self.clear_way & Mux(
+        late = Cat(now & candidate.first for now, candidate in self._in_turn()[:2 * self.ports])
+        in_the_way = self.clear_way & (
+            late.any() | register.p.column | (register.p.write ^ self.urgent[1::2].any()))
+        m.d.comb += register_goes.eq(register.valid & ~in_the_way & Mux(
             register.p.column, (ready.wr[:pim_banks] & register.p.mask).any(), Mux(
                 register.p.write, ready.reg_wr, ready.reg_rd)))
         with m.If(self.mac_all & ready.mac_all):

@@ -50,6 +50,13 @@ def test_what_results_add_falls_on_as_it_fell():
     assert [rising.cycles(n) - 800 * n for n in (2, 3, 9)] == [300, 300, 300]
 
 
+def test_of_a_part_of_a_wave_banks_need_all_and_registers_their_part():
+    line = SteadyLine(points={1: 2989, 2: 4656, 3: 7800, 4: 11_000}, wave=Fraction(2328),
+                      refresh=Fraction(1), end=Fraction(0))
+    waves = (Fraction(17, 16), Fraction(9, 4), Fraction(7, 2), Fraction(15, 4), Fraction(1, 2))
+    assert [line.cycles(n) for n in waves] == [4656, 6984, 9400, 10_200, 2989]
+
+
 def test_a_layer_is_the_fullest_unit_s_attentions_and_one_end(tmp_path):
     table = table_with_steady(tmp_path)
     array = PimArray(table, LLAMA_3_8B, cards=1, stacks=5, units_per_stack=64)
