@@ -130,9 +130,10 @@ class Scheduler(wiring.Component):
         ready, register, bus = self.ready, self.register, self.column
         register_goes = Signal()
         pim_banks = self.spec.geometry.pim_banks
-        late = Cat(now & candidate.first for now, candidate in self._in_turn()[:2 * self.ports])
+        turns = self._in_turn()
+        urgent_goes = Cat(now & choice.first for now, choice in turns[:2 * self.ports]).any()
         in_the_way = self.clear_way & (
-            late.any() | register.p.column | (register.p.write ^ self.urgent[1::2].any()))
+            urgent_goes | register.p.column | (register.p.write ^ self.urgent[1::2].any()))
         m.d.comb += register_goes.eq(register.valid & ~in_the_way & Mux(
             register.p.column, (ready.wr[:pim_banks] & register.p.mask).any(), Mux(
                 register.p.write, ready.reg_wr, ready.reg_rd)))
@@ -161,7 +162,6 @@ class Scheduler(wiring.Component):
                                          list(self.spec.geometry.pim_bank_numbers))),
                     bus.column.eq(register.p.address[:len(bus.column)]),
                 ]
-        turns = self._in_turn()
         for turn, (allowed, candidate) in enumerate(turns):
             urgent = turn < 2 * self.ports
             goes = allowed & candidate.first if urgent else allowed & candidate.column

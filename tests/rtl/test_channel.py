@@ -27,6 +27,7 @@ from hdl.dram.request_intake import RequestIntake
 from hdl.dram.request_pool import RequestPool
 from hdl.dram.request_window import RequestWindow
 from hdl.dram.response_queue import ResponseQueue
+from hdl.dram.scheduler import Scheduler
 from hdl.dram.timing_guard import TimingGuard
 from hdl.dram.urgency import Urgency
 from hdl.layouts import column_command_layout
@@ -237,6 +238,14 @@ class NoUrgency(Urgency):
         return Module()
 
 
+class RegistersFirst(Scheduler):
+    """Register transfers do not stand back for an urgent request."""
+
+    def elaborate(self, platform: object) -> Module:
+        self.clear_way = Signal()
+        return super().elaborate(platform)
+
+
 class NeverIdle(IdleClose):
     """Leaves rows open for ever."""
 
@@ -282,6 +291,9 @@ MUTANTS: dict[str, tuple[Any, str, Any, str, str]] = {
          "requests_to_banks_that_do_not_exist_touch_nothing"),
     "nobody ever urgent":
         (POOL, "Urgency", NoUrgency, CHANNEL, "nobody_starves"),
+    "registers before urgent requests":
+        (TOP, "Scheduler", RegistersFirst, CHANNEL,
+         "nobody_starves_beside_registers_that_are_read"),
     "same word, any order":
         (REQUESTER, "RequestIntake", BlindIntake, SCHEDULING,
          "accesses_to_the_same_word_keep_their_order"),
