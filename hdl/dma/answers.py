@@ -1,18 +1,21 @@
 """Sorts the answers of the memory port."""
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.dma.lanes import Lanes, chosen
 from hdl.dma.layouts import (
     BEAT_BITS,
-    FETCH_LANE,
     FETCH_TAG,
     FETCHED,
+    FETCHES,
     JOB,
+    LOW_BITS,
     PLACE_LAYOUT,
     READ_TAG,
     JobEvents,
@@ -43,8 +46,8 @@ class Answers(wiring.Component):
         A descriptor or part of a list.
     acked_lane : ``Out``
         Lane of the beat that ``events`` say is acknowledged.
-    lane_valid, lane : ``Out``
-        A beat of this lane is here,
+    lane_valid, lane, low : ``Out``
+        A beat of this lane is here, whose number ends in these bits,
     store, store_at, content : ``Out``
         ... and is kept.
     """
@@ -55,6 +58,7 @@ class Answers(wiring.Component):
     acked_lane: Signal
     lane_valid: Signal
     lane: Signal
+    low: Signal
     store: Signal
     store_at: Signal
     content: Signal
@@ -65,7 +69,7 @@ class Answers(wiring.Component):
             "response": In(stream.Signature(response_layout())),
             "events": Out(JobEvents()), "fetched": Out(FETCHED),
             "acked_lane": Out(range(max(dma.write_lanes, 2))),
-            "lane_valid": Out(1), "lane": Out(BEAT_BITS),
+            "lane_valid": Out(1), "lane": Out(BEAT_BITS), "low": Out(LOW_BITS),
             "store": Out(1), "store_at": Out(range(dma.buffer_beats)),
             "content": Out(BEAT_WIDTH),
         })
@@ -78,9 +82,11 @@ class Answers(wiring.Component):
         job = Signal(JOB)
         records = write.lane == self.dma.write_lanes
         lanes = self._reads.contents()
-        content = chosen(m, Cat(read.lane == i for i in range(len(lanes))), lanes, "lane_content")
+        mine = Cat(read.lane == i for i in range(len(lanes)))
+        content = chosen(m, mine, lanes, "lane_content")
+        beat = self._beat(m, mine, read.low)
         place = Signal(PLACE_LAYOUT)
-        fetches = read.lane == FETCH_LANE
+        fetches = fetch.fetches == FETCHES
         ok = Signal()
         valid = self.response.valid
         events = self.events
@@ -90,8 +96,9 @@ class Answers(wiring.Component):
             job.number.eq(write.number), job.channel.eq(write.channel),
             self.acked_lane.eq(write.lane[:len(self.acked_lane)]),
             self.lane_valid.eq(valid & ~p.write & ~fetches), self.lane.eq(read.lane),
+            self.low.eq(read.low),
             self.store.eq(self.lane_valid & ok), self.content.eq(p.data),
-            self.store_at.eq(Cat(read.beat, content.slot)),
+            self.store_at.eq(Cat(beat, content.slot)),
             self.fetched.valid.eq(valid & ~p.write & fetches),
             self.fetched.kind.eq(fetch.kind), self.fetched.channel.eq(fetch.channel),
             self.fetched.ok.eq(ok), self.fetched.data.eq(p.data),
@@ -107,5 +114,12 @@ class Answers(wiring.Component):
         ]
         with m.If(~p.write):
             m.d.comb += events.fault_place.column.eq(
-                (place.column + read.beat)[:len(place.column)])
+                (place.column + beat)[:len(place.column)])
         return m
+
+    def _beat(self, m: Module, mine: Value, low: Value) -> Signal:
+        """The beat that was asked for last of those that end in these bits."""
+        asked = reduce(or_, (Mux(mine[i], each, 0) for i, each in enumerate(self._reads.asked())))
+        beat = Signal(BEAT_BITS)
+        m.d.comb += beat.eq(Cat(low, asked[LOW_BITS:] - (low >= asked[:LOW_BITS])))
+        return beat

@@ -9,7 +9,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.dma.age import AgeOrder
-from hdl.dma.layouts import BEAT_BITS, JOB, spot_layout
+from hdl.dma.layouts import BEAT_BITS, JOB, LOW_BITS, spot_layout
 from model.spec.dma import SEGMENT_BEATS
 from model.spec.slice import SliceSpec
 
@@ -34,7 +34,8 @@ class Lanes(wiring.Component):
     """Offers one beat a clock of the segments in its lanes, oldest first, bank groups in turn.
 
     A lane that has asked for nothing yet goes before all others, so that its row is being opened
-    while others are under way.
+    while others are under way. What waits to be written fills the memory channel's window, so the
+    lanes of writes are shared out by bank group: all of one group would use half of the bus.
 
     Parameters
     ----------
@@ -45,6 +46,8 @@ class Lanes(wiring.Component):
     lanes : int
     requests : int
         Beats of a lane that may be unanswered.
+    window : int
+        Beats of all lanes that may be unanswered while ``crowded``.
     answers : bool
         Whether a lane stays in use until its beats have been answered.
 
@@ -58,12 +61,16 @@ class Lanes(wiring.Component):
         Lanes in use.
     failed : ``In(lanes)``
         Lanes whose job is over: they ask for nothing more.
+    crowded : ``In(1)``
+        What is asked for stays in the memory channel's window: each lane has its share of it only,
+        or else the oldest fill it and the banks of the others stay closed.
     valid, lane, beat, current, at : ``Out``
         A beat may be asked for: of which lane, which beat, of which segment and where.
     take : ``In(1)``
         It is asked for.
-    answered, answered_lane : ``In``
-        One was answered.
+    answered, answered_lane, answered_low : ``In``
+        One was answered; with ``answers`` also the lowest bits of the beat's number, which no two
+        unanswered beats of a lane have in common.
     dropped, dropped_lane : ``In``
         One that was asked for will not be answered.
     ended : ``Out(lanes)``
@@ -72,22 +79,25 @@ class Lanes(wiring.Component):
         All of the beats were asked for, and answered if need be, of a lane that ends.
     asking, unasked : ``Out(lanes)``, ``Out(1)``
         Lanes that have beats to ask for; there are such.
-    content : ``Out(lane_layout)`` for each lane, ``content_0`` and so on
+    content, asked : ``Out(lane_layout)``, ``Out`` for each lane, ``content_0`` and so on
+        What it holds; beats that were asked for.
     """
 
     def __init__(self, spec: SliceSpec, *, slots: int, lanes: int, answers: bool,
-                 requests: int) -> None:
+                 requests: int, window: int) -> None:
         self.spec, self.lanes, self.answers, self.requests = spec, lanes, answers, requests
+        self.share = min(requests, max(window // lanes, 1))
         self.layout = lane_layout(spec, slots)
         super().__init__({
             "offer": In(1), "segment": In(self.layout), "accept": Out(1), "held": Out(lanes),
-            "failed": In(lanes),
+            "failed": In(lanes), "crowded": In(1),
             "valid": Out(1), "lane": Out(range(max(lanes, 2))), "beat": Out(BEAT_BITS),
             "current": Out(self.layout), "at": Out(spot_layout(spec)), "take": In(1),
-            "answered": In(1), "answered_lane": In(BEAT_BITS),
+            "answered": In(1), "answered_lane": In(BEAT_BITS), "answered_low": In(LOW_BITS),
             "dropped": In(1), "dropped_lane": In(BEAT_BITS),
             "ended": Out(lanes), "complete": Out(lanes), "asking": Out(lanes), "unasked": Out(1),
             **{f"content_{i}": Out(self.layout) for i in range(lanes)},
+            **{f"asked_{i}": Out(range(SEGMENT_BEATS + 1)) for i in range(lanes)},
         })
 
     offer: Signal
@@ -95,6 +105,7 @@ class Lanes(wiring.Component):
     accept: Signal
     held: Signal
     failed: Signal
+    crowded: Signal
     valid: Signal
     lane: Signal
     beat: Signal
@@ -103,6 +114,7 @@ class Lanes(wiring.Component):
     take: Signal
     answered: Signal
     answered_lane: Signal
+    answered_low: Signal
     dropped: Signal
     dropped_lane: Signal
     ended: Signal
@@ -114,16 +126,22 @@ class Lanes(wiring.Component):
         """What each lane holds."""
         return [getattr(self, f"content_{i}") for i in range(self.lanes)]
 
+    def asked(self) -> list[Signal]:
+        """How many beats of each lane were asked for."""
+        return [getattr(self, f"asked_{i}") for i in range(self.lanes)]
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.ages = ages = AgeOrder(self.lanes)
         contents = self.contents()
-        asked = [Signal(range(SEGMENT_BEATS + 1), name=f"asked_{i}") for i in range(self.lanes)]
-        free, into, takes = (Signal(self.lanes, name=n) for n in ("free", "into", "takes"))
+        asked = self.asked()
+        free, usable, into, takes = (
+            Signal(self.lanes, name=n) for n in ("free", "usable", "into", "takes"))
         m.d.comb += [
             free.eq(~self.held),
-            into.eq(Mux(self.accept, free & (~free + 1)[:self.lanes], 0)),
-            self.accept.eq(self.offer & free.any()),
+            usable.eq(free & self._for(self.segment.spot)),
+            into.eq(Mux(self.accept, usable & (~usable + 1)[:self.lanes], 0)),
+            self.accept.eq(self.offer & usable.any()),
             ages.taken.eq(into), ages.used.eq(self.held),
         ]
         for i, content in enumerate(contents):
@@ -136,10 +154,26 @@ class Lanes(wiring.Component):
         self._choose(m, ages, contents, asked, able, opening, takes)
         return m
 
+    def _for(self, spot: data.View) -> Value:
+        """Lanes that may take a segment: of writes every other one for each bank group."""
+        if self.answers or self.lanes == 1:
+            return C(-1, self.lanes)
+        odd = C(sum(1 << i for i in range(1, self.lanes, 2)), self.lanes)
+        return Mux(self._group(spot)[0], odd, ~odd)
+
+    def admits(self, spot: data.View) -> Value:
+        """Whether a lane is free that takes segments of that bank's group."""
+        return (~self.held & self._for(spot)).any()
+
     def clashes(self, spot: data.View) -> Value:
         """Whether a lane still asks for another row of that bank: each would close the other's."""
         return Cat(self.asking[i] & (c.spot.bank == spot.bank) & (c.spot.row != spot.row)
                    for i, c in enumerate(self.contents())).any()
+
+    def recent(self, spot: data.View) -> Value:
+        """Whether a lane has, or had last, another row of that bank, to be closed first."""
+        return Cat((c.spot.bank == spot.bank) & (c.spot.row != spot.row)
+                   for c in self.contents()).any()
 
     def lacks(self, spot: data.View) -> Value:
         """Whether fewer than half of the lanes ask for columns of that bank's group."""
@@ -155,22 +189,31 @@ class Lanes(wiring.Component):
                   into: Signal, takes: Signal) -> tuple[Signal, Signal]:
         able, opening = (Signal(self.lanes, name=n) for n in ("able", "opening"))
         left = self.asking
+        most = Mux(self.crowded, self.share, self.requests)
         for i, content in enumerate(contents):
             open_beats = Signal(range(SEGMENT_BEATS + 1), name=f"open_{i}")
             answer = self.answered & (self.answered_lane == i)
             drop = self.dropped & (self.dropped_lane == i)
             m.d.sync += open_beats.eq((open_beats + takes[i] - answer - drop)[:len(open_beats)])
             over = open_beats == 0 if self.answers else 1
+            twin = self._twin(m, i, asked[i], takes[i], answer) if self.answers else 0
             more = asked[i] != content.beats
             m.d.comb += [
                 left[i].eq(self.held[i] & more & ~self.failed[i]),
-                able[i].eq(left[i] & (open_beats < self.requests)),
+                able[i].eq(left[i] & (open_beats < most) & ~twin),
                 opening[i].eq(able[i] & (asked[i] == 0)),
                 self.complete[i].eq(~more),
                 self.ended[i].eq(self.held[i] & over & (~more | self.failed[i])),
             ]
         m.d.comb += self.unasked.eq(left.any())
         return able, opening
+
+    def _twin(self, m: Module, lane: int, asked: Signal, take: Value, answer: Value) -> Value:
+        """Whether a beat is unanswered that ends in the same bits as the next one."""
+        unanswered = Signal(1 << LOW_BITS, name=f"unanswered_{lane}")
+        m.d.sync += unanswered.eq(unanswered & ~Mux(answer, 1 << self.answered_low, 0)
+                                  | Mux(take, 1 << asked[:LOW_BITS], 0))
+        return unanswered.bit_select(asked[:LOW_BITS], 1)
 
     def _choose(self, m: Module, ages: AgeOrder, contents: list[data.View], asked: list[Signal],
                 able: Signal, opening: Signal, takes: Signal) -> None:

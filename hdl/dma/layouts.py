@@ -29,8 +29,13 @@ JOB_BITS = 3
 CHANNEL_BITS = 3
 """Bits of a channel's number."""
 
-FETCH_LANE = (1 << TAG_WIDTH - BEAT_BITS) - 1
-"""Lane in the tag of a read that fetches a descriptor or a list."""
+LOW_BITS = 4
+"""Bits of a beat's number that the tag of its read holds; the lane knows the rest."""
+
+LANE_BITS = TAG_WIDTH - LOW_BITS
+
+FETCHES = 7
+"""Upper bits of the lane in the tag of a read that fetches a descriptor or a list."""
 
 
 def table_layout(table: Mapping[str, int]) -> data.StructLayout:
@@ -55,12 +60,15 @@ def spot_layout(spec: SliceSpec) -> data.StructLayout:
 JOB = data.StructLayout({"number": JOB_BITS, "channel": CHANNEL_BITS})
 """A descriptor under way."""
 
-READ_TAG = data.StructLayout({"beat": BEAT_BITS, "lane": TAG_WIDTH - BEAT_BITS})
+READ_TAG = data.StructLayout({"low": LOW_BITS, "lane": LANE_BITS})
 """Tag of a read of data."""
 
 FETCH_TAG = data.StructLayout({"kind": 2, "channel": CHANNEL_BITS,
-                               "lane": TAG_WIDTH - 2 - CHANNEL_BITS})
-"""Tag of a read that fetches; ``lane`` is FETCH_LANE."""
+                               "fetches": TAG_WIDTH - 2 - CHANNEL_BITS})
+"""Tag of a read that fetches; ``fetches`` is FETCHES."""
+
+READ_LANES_MAX = FETCHES << LANE_BITS - FETCH_TAG["fetches"].width
+"""Lanes whose reads cannot be taken for such."""
 
 
 def write_tag(dma: DmaSpec) -> data.StructLayout:
@@ -141,5 +149,5 @@ def check_fits(spec: SliceSpec, dma: DmaSpec) -> None:
     if write_tag(dma).size > TAG_WIDTH:
         raise SpecError("write_lanes", dma.write_lanes, f"so many that {TAG_WIDTH} bits of a tag "
                         "hold one of them or none, a channel and one of its jobs")
-    if dma.read_lanes > FETCH_LANE:
-        raise SpecError("read_lanes", dma.read_lanes, f"at most {FETCH_LANE}")
+    if dma.read_lanes > READ_LANES_MAX:
+        raise SpecError("read_lanes", dma.read_lanes, f"at most {READ_LANES_MAX}")

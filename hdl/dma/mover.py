@@ -10,9 +10,10 @@ from hdl.dma.answers import Answers
 from hdl.dma.beat_buffer import BeatBuffer
 from hdl.dma.lanes import Lanes
 from hdl.dma.layouts import (
-    FETCH_LANE,
     FETCH_TAG,
     FETCHED,
+    FETCHES,
+    LOW_BITS,
     READ_TAG,
     JobEvents,
     check_fits,
@@ -31,7 +32,7 @@ from model.spec.dma import DmaSpec
 from model.spec.secded import BEAT_CHECK_BITS
 from model.spec.slice import SliceSpec
 
-FETCHES = 3
+FETCHES_MAX = 3
 """Reads of a channel that are not beats of a segment: a descriptor's two, one of a list."""
 
 
@@ -119,9 +120,9 @@ class Mover(wiring.Component):
         m = Module()
         spec, dma = self.spec, self.dma
         reads = Lanes(spec, slots=dma.slots, lanes=dma.read_lanes, answers=True,
-                      requests=dma.lane_requests)
+                      requests=dma.lane_requests, window=spec.scheduler.read_entries)
         writes = Lanes(spec, slots=dma.slots, lanes=dma.write_lanes, answers=False,
-                       requests=dma.lane_writes)
+                       requests=dma.lane_writes, window=spec.scheduler.write_entries)
         m.submodules.reads, m.submodules.writes = reads, writes
         m.submodules.pool = pool = SlotPool(spec, dma)
         pool.connect_lanes(reads, writes)
@@ -131,7 +132,7 @@ class Mover(wiring.Component):
         m.submodules.side = side = StreamSide(spec, dma)
         m.submodules.turns = turns = Turns(dma)
         m.submodules.room = room = Room(
-            spec.scheduler, reads=dma.read_lanes * dma.lane_requests + FETCHES * dma.channels)
+            spec.scheduler, reads=dma.read_lanes * dma.lane_requests + FETCHES_MAX * dma.channels)
         connect(m, answers.response, flipped(self.port.response))
         connect(m, flipped(self.port.request), stage.request)
         connect(m, flipped(self.unload), side.unload)
@@ -141,6 +142,7 @@ class Mover(wiring.Component):
         takes = self._ask(m, pool, reads, writes, stage, turns, room)
         m.d.comb += [
             self.fetched.eq(answers.fetched),
+            reads.crowded.eq(room.crowded),
             turns.answered.eq(answers.lane_valid), turns.acked.eq(answers.events.acked_valid),
             room.read.eq(self.port.response.valid & ~self.port.response.p.write),
             room.wrote.eq(self.port.response.valid & self.port.response.p.write),
@@ -172,6 +174,7 @@ class Mover(wiring.Component):
             self.accept.eq(pool.accept), pool.failed.eq(self.failed),
             self.unload_room.eq(pool.unload_room), self.load_room.eq(pool.load_room),
             reads.answered.eq(answers.lane_valid), reads.answered_lane.eq(answers.lane),
+            reads.answered_low.eq(answers.low),
             writes.answered.eq(answers.events.acked_valid),
             writes.answered_lane.eq(answers.acked_lane),
             writes.dropped.eq(stage.lost), writes.dropped_lane.eq(lost.lane),
@@ -236,8 +239,8 @@ class Mover(wiring.Component):
         record_tag = Signal(write_tag(self.dma))
         m.d.comb += [
             fetch_tag.kind.eq(self.fetch.p.kind), fetch_tag.channel.eq(self.fetch.p.channel),
-            fetch_tag.lane.eq(FETCH_LANE),
-            read_tag.beat.eq(reads.beat), read_tag.lane.eq(reads.lane),
+            fetch_tag.fetches.eq(FETCHES),
+            read_tag.low.eq(reads.beat[:LOW_BITS]), read_tag.lane.eq(reads.lane),
             *self._tag(beat_tag, writes.current.job, writes.lane),
             *self._tag(record_tag, self.record.p.job, Const(self.dma.write_lanes)),
         ]

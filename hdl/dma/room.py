@@ -31,6 +31,8 @@ class Room(wiring.Component):
         A write that was taken will not be done.
     for_read, for_write : ``Out(1)``
         There is room.
+    crowded : ``Out(1)``
+        Writes are unanswered, so that reads have to fit the channel's window.
     """
 
     reading: Signal
@@ -40,12 +42,13 @@ class Room(wiring.Component):
     dropped: Signal
     for_read: Signal
     for_write: Signal
+    crowded: Signal
 
     def __init__(self, limits: SchedulerSpec, *, reads: int) -> None:
         self.limits, self.reads = limits, reads
         super().__init__({
             "reading": In(1), "writing": In(1), "read": In(1), "wrote": In(1), "dropped": In(1),
-            "for_read": Out(1), "for_write": Out(1),
+            "for_read": Out(1), "for_write": Out(1), "crowded": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -58,6 +61,7 @@ class Room(wiring.Component):
         ]
         m.d.comb += [
             self.for_write.eq(writes != self.limits.write_entries),
-            self.for_read.eq((writes == 0) | (reads < self.limits.read_entries)),
+            self.crowded.eq(writes != 0),
+            self.for_read.eq(~self.crowded | (reads < self.limits.read_entries)),
         ]
         return m

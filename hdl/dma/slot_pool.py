@@ -161,20 +161,23 @@ class SlotPool(wiring.Component):
         """Offers each kind of lane the oldest segment whose bank is not in use by another row.
 
         One of a bank group that few lanes have goes before: columns of one group alone use half of
-        the bus.
+        the bus. Not all lanes may take every group.
         """
         picks = {}
         for name, lanes, waits, side in (("read", self._reads, State.WAITING, "source"),
                                          ("write", self._writes, State.FULL, "destination")):
-            asking, able, scarce, pick = (Signal(len(slots), name=f"{name}_{n}")
-                                          for n in ("asking", "able", "scarce", "pick"))
+            asking, able, scarce, soon, pick = (
+                Signal(len(slots), name=f"{name}_{n}")
+                for n in ("asking", "able", "scarce", "soon", "pick"))
             m.d.comb += [
                 asking.eq(Cat((state == waits) & (slot.writes | (waits == State.WAITING))
                               for slot, state in zip(slots, states, strict=True))),
-                able.eq(Cat(asking[i] & ~lost[i] & ~lanes.clashes(slot[side])
+                able.eq(Cat(asking[i] & ~lost[i] & lanes.admits(slot[side])
+                            & ~lanes.clashes(slot[side])
                             for i, slot in enumerate(slots))),
                 scarce.eq(Cat(able[i] & lanes.lacks(slot[side]) for i, slot in enumerate(slots))),
-                pick.eq(ages.oldest(Mux(scarce.any(), scarce, able))),
+                soon.eq(Cat(~lanes.recent(slot[side]) for slot in slots)),
+                pick.eq(ages.oldest(self._first_of(scarce & soon, scarce, able & soon, able))),
                 getattr(self, f"{name}_offer").eq(able.any()),
                 (self.waiting if name == "read" else self.full).eq(asking.any()),
             ]
@@ -187,6 +190,14 @@ class SlotPool(wiring.Component):
             accept = getattr(self, f"{name}_accept")
             picks[name] = Mux(accept, pick, 0)
         return picks
+
+    @staticmethod
+    def _first_of(*groups: Value) -> Value:
+        """The first group that is not empty, the last one if all are."""
+        first = groups[-1]
+        for group in reversed(groups[:-1]):
+            first = Mux(group.any(), group, first)
+        return first
 
     def _streams(self, m: Module, ages: AgeOrder, slots: list[data.View],
                  states: list[Signal]) -> dict[str, Value]:

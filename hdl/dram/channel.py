@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Module, Mux, Signal
+from amaranth import C, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -149,6 +149,7 @@ class Channel(wiring.Component):
         connect(m, sequencer.i, flipped(self.pim.row_pass))
         pim_slots = (1 << spec.geometry.pim_banks) - 1
         held = Signal(len(spec.geometry.banks))
+        pim = C(pim_slots, len(held))
         for part in (requests, scheduler):
             m.d.comb += [getattr(part.ready, name).eq(getattr(guard.ready, name))
                          for name in guard.ready.signature.members]
@@ -159,7 +160,7 @@ class Channel(wiring.Component):
             table.write_data.eq(self.commands.write_data[:len(table.write_data)]),
             requests.open.eq(table.open), requests.rows.eq(table.rows),
             requests.held.eq(held), requests.refreshing.eq(guard.refreshing),
-            requests.leaving.eq(refresh.slots & ~Mux(sequencer.busy, pim_slots, 0)),
+            requests.leaving.eq(Mux(sequencer.busy, refresh.slots & ~pim, refresh.slots)),
             requests.reserve.eq(sequencer.reserve),
             requests.precharged.eq(scheduler.precharged),
             scheduler.open.eq(table.open),
@@ -172,6 +173,9 @@ class Channel(wiring.Component):
             scheduler.idle.eq(idle_close.idle & ~requests.hits & ~held),
             refresh.wanted.eq(requests.wanted
                               | Mux(sequencer.busy | self.pim.active, pim_slots, 0)),
+            refresh.resting.eq(Mux(sequencer.busy | self.pim.active,
+                                   requests.resting & ~pim, requests.resting)),
+            refresh.turned.eq(requests.turned), refresh.writing.eq(requests.writing),
             refresh.issued.eq(scheduler.refreshed),
             scheduler.refresh_slots.eq(refresh.slots), scheduler.refresh_all.eq(refresh.all),
             sequencer.hold.eq(refresh.all | (requests.overdue & pim_slots).any()),

@@ -13,6 +13,9 @@ from model.spec.slice import SliceSpec
 DWELL = 32
 """Clocks from one turn-around to one that an urgent request causes; a pair of them costs 22."""
 
+FRESH = 64
+"""Clocks for which a turn-around was lately: enough for three banks to be closed and refreshed."""
+
 
 def before(bits: Value) -> Value:
     """For each bit whether one of a lower index, a port that goes before, is set."""
@@ -55,6 +58,8 @@ class Direction(wiring.Component):
         The port's request is served in this clock.
     writing : ``Out(1)``
         RD may not be issued; otherwise WR may not.
+    turned : ``Out(1)``
+        The bus has been turned in the last ``FRESH`` clocks.
     """
 
     reads: Signal
@@ -67,6 +72,7 @@ class Direction(wiring.Component):
     read: Signal
     wrote: Signal
     writing: Signal
+    turned: Signal
 
     def __init__(self, spec: SliceSpec, *, ports: int) -> None:
         require_int("requesters", ports, 1, 8)
@@ -76,7 +82,7 @@ class Direction(wiring.Component):
             "narrow": In(1),
             "reading_late": In(1), "writing_late": In(1),
             "read": In(ports), "wrote": In(ports),
-            "writing": Out(1),
+            "writing": Out(1), "turned": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -126,14 +132,15 @@ class Direction(wiring.Component):
 
     def _dwelt(self, m: Module) -> Value:
         """Whether the last turn-around was a while ago."""
-        clocks = Signal(range(DWELL + 1))
+        clocks = Signal(range(FRESH + 1))
         was_writing = Signal()
         m.d.sync += was_writing.eq(self.writing)
         with m.If(was_writing != self.writing):
             m.d.sync += clocks.eq(0)
-        with m.Elif(clocks != DWELL):
+        with m.Elif(clocks != FRESH):
             m.d.sync += clocks.eq(clocks + 1)
-        return clocks == DWELL
+        m.d.comb += self.turned.eq(clocks != FRESH)
+        return clocks >= DWELL
 
     def _quiet(self, m: Module, port: int) -> Value:
         """Whether the ports that go before have had nothing to read for a while."""

@@ -4,7 +4,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from amaranth import Module, Mux, Signal, Value
+from amaranth import C, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,8 +17,9 @@ class Eligibility(wiring.Component):
 
     Columns: those of the present direction whose row is open. Rows may also be opened ahead, for
     requests of the other direction only in banks that nobody of the present one wants. A row with
-    hits is closed for a request only if these hits are of ports that come after it. An urgent
-    request has its bank for itself, open or not.
+    hits is closed for a request only if these hits are of ports that come after it; those are not
+    served any more then, since each would put off the PRE by tRTP or tWR. An urgent request has its
+    bank for itself, open or not.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ class Eligibility(wiring.Component):
         for n in windows:
             port, writes = divmod(n, 2)
             present = Signal()
-            first, others, mine, kept = (Signal(banks) for _ in range(4))
+            first, others, mine, kept, contested = (Signal(banks) for _ in range(5))
             earlier = range(writes, n + 1, 2)           # its own direction, ports up to this one
             m.d.comb += [
                 present.eq(self.writing if writes else ~self.writing),
@@ -98,9 +99,12 @@ class Eligibility(wiring.Component):
                 others.eq((own | Mux(present, 0, busy)) & ~first),
                 mine.eq(Mux(self.credit[port], usable & ~others, 0)),
                 kept.eq(self._any(self.hits, earlier) & ~first),
+                contested.eq(reduce(or_, (self.wanted[e] & ~self.hits[e]
+                                          for e in earlier[:-1]), C(0, banks)) & ~first),
                 self.columns_ok[n].eq(Mux(
                     present & self.credit[port],
-                    (self.ready.wr if writes else self.ready.rd) & ~self.no_columns & ~others, 0)),
+                    (self.ready.wr if writes else self.ready.rd) & ~self.no_columns & ~others
+                    & ~contested, 0)),
                 self.activates_ok[n].eq(Mux(
                     self.reserve, 0, self.ready.act & ~self.open & mine)),
                 self.precharges_ok[n].eq(self.ready.pre & self.open & mine & ~kept),

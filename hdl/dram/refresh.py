@@ -15,7 +15,8 @@ POSTPONED_MAX = 8
 
 
 PATIENCE = 6
-"""Outstanding refreshes from which on any moment is right at which nobody wants the unit."""
+"""Outstanding refreshes from which on later ports may wait for one when the bus has been turned;
+with one more any moment is right at which nobody wants the unit."""
 
 PERIOD, RECENT = 32, 4
 """A unit has just been let go if nobody wanted it for a period of clocks, but somebody did in one
@@ -36,10 +37,15 @@ class Refresh(wiring.Component):
 
     The units take turns, so that their refreshes are spread over tREFI. A refresh is asked for
     when nobody wants the unit: if it has just been let go, since who has left a bank will not be
-    back so soon; if the whole channel is idle; or if six are outstanding. After eight postponed
+    back so soon; if the whole channel is idle; or if seven are outstanding. After eight postponed
     ones it is asked for all the same, and then stands until it is carried out; before, it is
     withdrawn when somebody wants the unit. One unit is refreshed at a time, and its banks are to
     be left alone by everybody else meanwhile.
+
+    Where reads and writes take turns on the bus, refreshes pass while others wait for their turn:
+    when a drain of writes begins, those of units that nobody wants; and when either direction
+    begins, if six are outstanding, those of units that only requests of the other one want, but
+    none of the first port. Nobody else is taken then for having left a bank.
 
     Parameters
     ----------
@@ -50,6 +56,11 @@ class Refresh(wiring.Component):
     -------
     wanted : ``In(banks)``
         Slots that a requester, a row pass or an attention wants.
+    resting : ``In(banks)``
+        Those of them that only requests of other ports than the first want, and only such as the
+        present direction keeps waiting.
+    turned, writing : ``In(1)``
+        The bus has been turned lately; the present direction is that of writes.
     issued : ``In(1)``
         The refresh asked for is issued in this clock.
     valid : ``Out(1)``
@@ -61,6 +72,9 @@ class Refresh(wiring.Component):
     """
 
     wanted: Signal
+    resting: Signal
+    turned: Signal
+    writing: Signal
     issued: Signal
     valid: Signal
     slots: Signal
@@ -72,7 +86,8 @@ class Refresh(wiring.Component):
         self.units = [(1 << pim) - 1, *(1 << slot for slot in range(pim, banks))]
         self.step = refresh_step(spec)
         super().__init__({
-            "wanted": In(banks), "issued": In(1),
+            "wanted": In(banks), "resting": In(banks), "turned": In(1), "writing": In(1),
+            "issued": In(1),
             "valid": Out(1), "slots": Out(banks), "all": Out(1),
         })
 
@@ -88,6 +103,9 @@ class Refresh(wiring.Component):
 
         unit = Signal(range(len(self.units)))
         forced, idle = Signal(len(self.units)), Signal(len(self.units))
+        needed = Signal.like(self.wanted)
+        m.d.comb += needed.eq(self.wanted & ~self.resting)
+        calm, drains = ~self.resting.any(), self.turned & self.writing
         left = self._left(m)
         for index, slots in enumerate(self.units):
             pending = Signal(range(POSTPONED_MAX + 2), name=f"pending_{index}")
@@ -97,18 +115,21 @@ class Refresh(wiring.Component):
                 m.d.sync += pending.eq(pending + 1)
             with m.Elif(done & ~due):
                 m.d.sync += pending.eq(pending - 1)
+            many = pending > PATIENCE
             m.d.comb += [
                 forced[index].eq(pending >= POSTPONED_MAX),
-                idle[index].eq((pending != 0) & ~(self.wanted & slots).any()
-                               & (left[index] | (pending >= PATIENCE) | ~self.wanted.any())),
+                idle[index].eq(
+                    (pending != 0) & ~(self.wanted & slots).any()
+                    & (left[index] & calm | drains | many | ~self.wanted.any())
+                    | (pending >= PATIENCE) & self.turned & ~(needed & slots).any()),
             ]
 
         chosen = Signal(len(self.units))
         m.d.comb += chosen.eq(Mux(forced.any(), forced, idle))
         with m.If(self.valid):
             m.d.comb += [self.slots.eq(Array(self.units)[unit]), self.all.eq(unit == 0)]
-        unwanted = ~(self.wanted & self.slots).any()
-        with m.If(self.valid & (self.issued | ~unwanted & ~forced.bit_select(unit, 1))):
+        awaited = (needed & self.slots).any()
+        with m.If(self.valid & (self.issued | awaited & ~forced.bit_select(unit, 1))):
             m.d.sync += self.valid.eq(0)
         with m.If(~self.valid & chosen.any()):
             first = chosen & (~chosen + 1)[:len(chosen)]

@@ -56,6 +56,11 @@ class RequestPool(wiring.Component):
         No RD or WR in this clock.
     wanted, hits : ``Out(banks)``
         Slots of all requests, and of those whose row is open.
+    resting : ``Out(banks)``
+        Slots that only requests of other ports than the first want, and only such as the present
+        direction keeps waiting.
+    turned : ``Out(1)``
+        The bus has been turned lately.
     overdue : ``Out(banks)``
         Slots of requests that have waited for the starvation bound.
     write_data : ``Out(256)``
@@ -86,6 +91,8 @@ class RequestPool(wiring.Component):
     pause: Signal
     wanted: Signal
     hits: Signal
+    resting: Signal
+    turned: Signal
     overdue: Signal
     write_data: Signal
     read_data: Signal
@@ -109,6 +116,7 @@ class RequestPool(wiring.Component):
             "writing": Out(1), "urgent": Out(2 * ports), "clear_way": Out(1),
             "pause": Out(1),
             "wanted": Out(banks), "hits": Out(banks), "overdue": Out(banks),
+            "resting": Out(banks), "turned": Out(1),
             "write_data": Out(BEAT_WIDTH), "read_data": In(BEAT_WIDTH),
             "read_status": In(Status), "reader": Out(ports),
             "row_hit": Out(1), "row_miss": Out(1), "row_conflict": Out(1),
@@ -146,6 +154,10 @@ class RequestPool(wiring.Component):
             eligibility.urgent.eq(self.urgent),
             eligibility.credit.eq(Cat(requester.credit for requester in requesters)),
             self.writing.eq(direction.writing), self.urgent.eq(urgency.urgent),
+            self.turned.eq(direction.turned),
+            self.resting.eq(self.wanted & ~self._all(eligibility.wanted[:2]) & ~Mux(
+                self.writing, self._all(eligibility.wanted[WRITES::2]),
+                self._all(eligibility.wanted[READS::2]))),
             self.write_data.eq(self._all(r.write_data for r in requesters)),
             self.reader.eq(Cat(r.reading for r in requesters)),
             self.wanted.eq(self._all(eligibility.wanted)),

@@ -283,9 +283,9 @@ class DmaSpec:
     """
 
     channels: int = 4
-    slots: int = 16
+    slots: int = 24
     jobs: int = 8
-    read_lanes: int = 7
+    read_lanes: int = 10
     write_lanes: int = 4
     lane_requests: int = 8
     lane_writes: int = 16
@@ -296,7 +296,7 @@ class DmaSpec:
         require_int("jobs", self.jobs, 2, 8)
         if self.jobs & self.jobs - 1:
             raise SpecError("jobs", self.jobs, "a power of two")
-        require_int("read_lanes", self.read_lanes, 1, 7)
+        require_int("read_lanes", self.read_lanes, 1, 14)
         require_int("write_lanes", self.write_lanes, 1, 8)
         require_int("lane_requests", self.lane_requests, 1, SEGMENT_BEATS)
         require_int("lane_writes", self.lane_writes, 1, SEGMENT_BEATS)

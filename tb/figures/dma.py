@@ -16,9 +16,9 @@ BENCH = "tb.bench_dma_bounds"
 
 SPREADS = {
     # A buffer-full of 64 KiB moves lies in all 16 banks of both SIDs; one of 4 KiB blocks in 16
-    # banks at the source, and in four at the destination, a block in each.
+    # banks at the source, and in six at the destination, a block in each.
     "move_64k": (Spread(banks=16, groups=2), Spread(banks=16, groups=2)),
-    "move_4k": (Spread(banks=16, groups=2), Spread(banks=4, groups=2)),
+    "move_4k": (Spread(banks=16, groups=2), Spread(banks=6, groups=2)),
 }
 
 

@@ -115,7 +115,7 @@ MUTANTS = {
         Mutant(TURNS, "| (written == self.dma.buffer_beats)", "", ""),
     "one write too many":
         Mutant(ROOM, "writes != self.limits.write_entries", "writes <= 4", ""),
-    "reads are limited without need": Mutant(ROOM, "(writes == 0) | ", "", ""),
+    "reads are limited without need": Mutant(ROOM, "~self.crowded | ", "", ""),
     "reads beside writes are not limited":
         Mutant(ROOM, "reads < self.limits.read_entries", "reads < 64", ""),
     "dropped writes wait for ever": Mutant(ROOM, " - self.dropped", "", ""),
