@@ -128,8 +128,7 @@ class BaseDie(wiring.Component):
             unit.board.eq(getattr(joins, f"board_{c}")),
             getattr(joins, f"claim_{c}").eq(unit.claim),
             getattr(joins, f"claimed_{c}").eq(unit.claimed)]
-        if not c:
-            connect(m, joins.port, unit.joins)
+        connect(m, getattr(joins, f"copies_{c}") if c else joins.port, unit.joins)
 
     def _connect_channel(self, m: Module, unit: Any, c: int, accesses: list[Any]) -> None:
         for access, name in zip(accesses, CHANNEL_BLOCKS, strict=True):

@@ -58,7 +58,7 @@ class PseudoChannel(wiring.Component):
     board, claim, claimed, part : ``In``, ``Out``, ``Out``, ``Out(stream.Signature(MEMBER_PART))``
         To the join engine of the die (:class:`~hdl.attention.descriptor_engine.DescriptorEngine`).
     joins : ``In(PortSignature(spec))``
-        The port of that engine to this memory; it shares the descriptor engine's, and gets answers
+        A port of that engine to this memory; it shares the descriptor engine's, and gets answers
         whose tags are of source ``JOIN``.
     host_in, host_out : ``In(stream)``, ``Out(stream)``
         The host's side of moves.

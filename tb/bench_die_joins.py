@@ -10,7 +10,7 @@ from cocotb.triggers import RisingEdge, with_timeout
 from hdl.attention.descriptor_layouts import FOREIGN_PART, PartKind
 from model.golden.attention import wave_parts
 from model.golden.attention_descriptor import Outcome, completion, part_header
-from model.golden.attention_join import Answer, carry_out
+from model.golden.attention_join import Answer, carry_out, copy_queries
 from model.golden.float64_attention import exact_attention, relative_error
 from model.golden.floats import DTYPES
 from model.golden.merge import merge
@@ -129,8 +129,8 @@ def outsider(channel: Channel, queries: np.ndarray) -> tuple[Answer, np.ndarray,
 
 @cocotb.test(timeout_time=400, timeout_unit="us")
 async def a_sequence_in_both_channels_and_outside_becomes_one_output(dut: Any) -> None:
-    """Two tenants, begun in opposite orders in the two channels, use the same names; one part is
-    empty, one member fails; one join is given up."""
+    """Two tenants, begun in opposite orders in the two channels, use the same names; queries are
+    copied by one join; one part is empty, one member fails; one join is given up."""
     async with DieBench(dut, CHANNELS) as tb:
         channels = [Channel(tb, c, TENANTS) for c in EVERY]
         joins = Joins(tb, channels)
@@ -139,14 +139,16 @@ async def a_sequence_in_both_channels_and_outside_becomes_one_output(dut: Any) -
         await tb.register("die.interrupt_enable").set(joins=1)
 
         queries = channels[0].numbers(2, HEAD_SIZE)
-        await joins.post(0, 11, heads=2, foreign=True)
+        source, copy = (Place(channels[0].bank, tb.geometry.rows - n) for n in (1, 2))
+        await channels[0].store(source, queries.tobytes())
+        await joins.post(0, 11, heads=2, foreign=True, broadcast=True, query=source, copy=copy)
         await joins.post(0, 12, heads=1, partial=True)
         await joins.post(0, 13, heads=1)
         await joins.post(1, 11, heads=1)
         for channel in channels:
             first, last = not channel.c, channel.c == CHANNELS - 1
             await channel.post(0, [0, ELSEWHERE_BLOCK, 1] if first else [2, 0], heads=2,
-                               queries=queries, join=11, **PART)
+                               query=copy, join=11, **PART)
             await channel.post(0, [ELSEWHERE_BLOCK] if last else [2], join=12, **PART)
             await channel.post(0, [0, UNMAPPED_BLOCK] if last else [0], join=13, **PART)
             await channel.post(1, [1], tokens=7, join=11, **PART)
@@ -164,6 +166,9 @@ async def a_sequence_in_both_channels_and_outside_becomes_one_output(dut: Any) -
         kv = [(channels[c].kv[n] if c < CHANNELS else (k, v)) for c, n in (
             (0, 0), (0, 1), *((c, n) for c in range(1, CHANNELS) for n in (2, 0)), (CHANNELS, 0))]
         want = exact_attention(queries, *(np.concatenate(half) for half in zip(*kv, strict=True)))
+        copied = copy_queries([channel.golden for channel in channels], joins.posted[0][0],
+                              TENANTS[0])
+        tb.check(copied.result, Result.DONE, "copies of queries")
         parts = [_by_name(channel, await channel.carry_out()) for channel in channels]
         results = await joins.carry_out(parts, {})
         tb.check(results, [Result.DONE, Result.DONE, Result.MEMBER_FAILED, Result.DONE],

@@ -1,7 +1,7 @@
 """What the bench of the join engine is made of: rings of joins, and members that deliver parts."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from hdl.attention.descriptor_layouts import (
 )
 from hdl.attention.descriptor_rings import RING_STATUS
 from model.golden.attention_descriptor import Golden, Outcome, completion, part_header
-from model.golden.attention_join import Answer, carry_out
+from model.golden.attention_join import Answer, carry_out, copy_queries
 from model.golden.merge import Part
 from model.golden.translator import Tables
 from model.spec.attention import PimSpec
@@ -93,19 +93,23 @@ class JoinBench(Bench):
         """Connects memory and members, and sets the rings; ``prefer`` orders a member's rings."""
         self.dut.fault_number.value = planted()
         self.draw = np.random.default_rng(self.rng.getrandbits(32))
-        self.memory = painted(SPEC)
-        self.agent = FaultyAgent(self, "port", SPEC, self.memory, stall=stall,
-                                 latency=range(1, 30))
-        translator = TranslatorSpec(channel=SPEC)
-        self.golden = Golden(spec=SPEC, engine=ENGINE, words=dict(self.memory), tables=Tables(
-            spec=translator, memory={}, directory_base=0, sequences=1, chunk_base=0, chunks=1))
+        self.memories = [painted(SPEC) for _ in EVERY]
+        self.agents = [
+            FaultyAgent(self, f"copies_{n}" if n else "port", SPEC, memory, stall=stall,
+                        latency=range(1, 30)) for n, memory in enumerate(self.memories)]
+        self.memory, self.agent = self.memories[0], self.agents[0]
+        tables = Tables(spec=TranslatorSpec(channel=SPEC), memory={}, directory_base=0,
+                        sequences=1, chunk_base=0, chunks=1)
+        self.goldens = [Golden(spec=SPEC, engine=ENGINE, words=dict(memory), tables=tables)
+                        for memory in self.memories]
+        self.golden = self.goldens[0]
         home = SPEC.geometry.banks[-1]
         self.settings = [RingSettings(ring=Place(home, 24 + n), records=Place(home, 28 + n),
                                       ring_log2=LOG2, tenant=n + 1) for n in range(2)]
         for n, settings in enumerate(self.settings):
             getattr(self.dut, f"settings_{n}").value = settings.pack()
         self.posted: list[list[Posted]] = [[], []]
-        self.looked, self.strays, self.beat = [0, 0], 0, 0
+        self.looked, self.strays, self.beat, self.asked = [0, 0], 0, 0, 0
         self.todo = [[deque[Todo](), deque[Todo]()] for _ in EVERY]
         self.ways = [StreamDriver(self, f"part_{n}", idle=idle) for n in EVERY]
         self.outside = StreamDriver(self, "foreign", idle=idle)
@@ -135,11 +139,15 @@ class JoinBench(Bench):
     async def _begins(self, n: int, order: Sequence[int],
                       started: deque[tuple[int, Todo]]) -> None:
         claim, claimed = (getattr(self.dut, f"{name}_{n}") for name in ("claim", "claimed"))
+        before: Set[tuple[int, int]] = set()
         while True:
             await RisingEdge(self.dut.clk)
             claim.value = 0
             await RisingEdge(self.dut.clk)
             found = self.open_for(n)
+            if n and found.keys() - before:
+                self.check(self.agents[n].answers, [], "copies under way to who may begin")
+            before = found.keys()
             for ring in order if n not in self.silent else ():
                 todo = self.todo[n][ring]
                 if todo and (todo[0].join.tenant, todo[0].join.join) in found:
@@ -211,6 +219,17 @@ class JoinBench(Bench):
         self.posted[ring].append(posted)
         return join
 
+    def queries(self, heads: int, head_size: int) -> dict[str, Any]:
+        """Random queries in the memory of pseudo-channel 0, and where a join is to copy them."""
+        columns, start = SPEC.geometry.columns, self.asked + self.rng.randrange(3)
+        self.asked = start + heads * head_size // 16
+        source = Place(SPEC.geometry.banks[0], *divmod(start, columns))
+        for beat in range(start, self.asked):
+            place = (source.bank, *divmod(beat, columns))
+            self.memory[place] = self.golden.words[place] = self.rng.getrandbits(BEAT_BITS)
+        return {"broadcast": True, "query": source,
+                "copy": Place(SPEC.geometry.banks[1], *divmod(start + 5, columns))}
+
     def ring_place(self, ring: int, beat: int) -> tuple[int, int, int]:
         """Of a beat of a ring."""
         at = self.settings[ring].ring
@@ -258,15 +277,18 @@ class JoinBench(Bench):
                 if index < self.looked[ring]:
                     continue
                 join = posted.join
-                outcome = (instead or {}).get(join.join) or carry_out(
-                    self.golden, join, settings.tenant, CHANNELS, posted.answers)
+                outcome = (instead or {}).get(join.join) or copy_queries(
+                    self.goldens, join, settings.tenant)
+                if outcome.result is Result.DONE:
+                    outcome = carry_out(
+                        self.golden, join, settings.tenant, CHANNELS, posted.answers)
                 record = completion(vars(join), index, LOG2, outcome, [])
                 place = (settings.records.bank, settings.records.row, index % (1 << LOG2))
                 self.check(unpack(COMPLETION, self.memory[place]), record, f"record of {join}")
                 self.golden.words[place] = pack(COMPLETION, record)
             self.looked[ring] = len(self.posted[ring])
-        wrong = [place for place, word in self.golden.words.items()
-                 if self.memory[place] != word]
+        wrong = [(n, place) for n, golden in enumerate(self.goldens)
+                 for place, word in golden.words.items() if self.memories[n][place] != word]
         self.check(wrong[:8], [], "places that differ")
         self.check(self.strays, strays, "beats that nobody awaited")
         waiting = [n for n in EVERY for todo in self.todo[n] if todo]

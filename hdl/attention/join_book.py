@@ -34,7 +34,7 @@ class JoinBook(wiring.Component):
         A join is begun; only with ``room``; its number, from the clock after.
     current, tenant : ``In``
         It.
-    opened, expected, refusal : ``In``
+    opened, expected, refusal, detail : ``In``
         For one clock: the newest join is open, for these members; refused if not ``DONE``.
     clash, idle : ``Out(1)``
         A join of the name of ``current`` awaits members; no join has room in the gatherer.
@@ -69,6 +69,7 @@ class JoinBook(wiring.Component):
     opened: Signal
     expected: Signal
     refusal: Signal
+    detail: Signal
     clash: Signal
     idle: Signal
     claims: Signal
@@ -94,6 +95,7 @@ class JoinBook(wiring.Component):
             "room": Out(1), "begin": In(1), "note": In(NOTE), "newest": Out(JOIN_BITS),
             "current": In(JOIN_LAYOUT), "tenant": In(8),
             "opened": In(1), "expected": In(members), "refusal": In(Result),
+            "detail": In(8),
             "clash": Out(1), "idle": Out(1), "claims": In(members), "cancel": In(1),
             **{f"board_{n}": Out(board_layout(engine)) for n in every},
             **{f"claimed_{n}": In(JOIN_BITS) for n in every},
@@ -205,7 +207,7 @@ class JoinBook(wiring.Component):
                          trouble.entry.eq(member)]
         with m.If(opens):
             m.d.sync += [awaited.eq(self.expected), begun.eq(0), given.eq(0), trouble.eq(0),
-                         trouble.result.eq(self.refusal)]
+                         trouble.result.eq(self.refusal), trouble.detail.eq(self.detail)]
         return awaited, given, trouble
 
     def _refused(self, j: int) -> Value:

@@ -23,15 +23,19 @@ from hdl.attention.join_book import JoinBook
 from hdl.attention.join_front import JoinFront
 from hdl.attention.join_lane import ForeignGate, JoinLane
 from hdl.attention.join_layouts import (
+    COPY,
     FIRST_HALF,
     HEAD_TAG,
     JOIN_TAG,
     OUTPUT,
+    QUERY,
     RECORD,
     SECOND_HALF,
 )
 from hdl.attention.merge import Merge
+from hdl.attention.query_broadcast import QueryBroadcast
 from hdl.attention.result_writer import RecordWriter, ResultWriter
+from hdl.dma.layouts import PLACE_LAYOUT
 from hdl.dma.port_share import StreamShare
 from hdl.dma.ring_fetcher import INDEX_BITS
 from hdl.layouts import PortSignature, request_layout
@@ -43,7 +47,7 @@ from model.spec.slice import SliceSpec
 
 class JoinEngine(wiring.Component):
     """Rings of joins in; opens each for the parts of its members, merges them once in the order of
-    the members, writes output and record.
+    the members, writes output and record. Copies the queries to the members before, if it is to.
 
     Up to ``engine.joins`` are open at a time, each with room for all of its parts, so a part never
     waits. The rules stand in docs/attention_descriptors.md.
@@ -61,6 +65,8 @@ class JoinEngine(wiring.Component):
     settings_0 ..., status_0 ..., doorbell, tail : see :class:`DescriptorRings`
     port : ``Out(PortSignature(spec))``
         To the memory of pseudo-channel 0. Tags are of source ``JOIN``.
+    copies_1 and so on : ``Out(PortSignature(spec))``
+        To the memories of the others, likewise; for queries.
     board_0 and so on : ``Out(board_layout(engine))``
         The joins that each pseudo-channel may begin a part of.
     claim_0, claimed_0 and so on : ``In(1)``, ``In``
@@ -99,6 +105,7 @@ class JoinEngine(wiring.Component):
             **{f"status_{n}": Out(RING_STATUS) for n in range(engine.rings)},
             "doorbell": In(engine.rings), "tail": In(INDEX_BITS),
             "port": Out(PortSignature(spec)),
+            **{f"copies_{n}": Out(PortSignature(spec)) for n in every[1:]},
             **{f"board_{n}": Out(board_layout(engine)) for n in every},
             **{f"claim_{n}": In(1) for n in every},
             **{f"claimed_{n}": In(JOIN_BITS) for n in every},
@@ -117,6 +124,7 @@ class JoinEngine(wiring.Component):
         m.submodules.merge = merge = Merge(spec.pim)
         m.submodules.results = results = ResultWriter(spec)
         m.submodules.records = records = RecordWriter(spec, engine)
+        m.submodules.queries = queries = QueryBroadcast(spec, channels=self.channels)
 
         connect(m, front.open, gather.open)
         connect(m, gather.part, merge.part)
@@ -133,7 +141,8 @@ class JoinEngine(wiring.Component):
         self._front(m, rings, front, book, gather)
         self._members(m, front, book, gather)
         self._back(m, rings, front, book, gather, results, records)
-        self._memory(m, rings, results, records, book)
+        self._queries(m, front, queries)
+        self._memory(m, rings, results, records, book, queries)
         return m
 
     def _front(self, m: Module, rings: Any, front: Any, book: Any, gather: Any) -> None:
@@ -146,6 +155,7 @@ class JoinEngine(wiring.Component):
             book.begin.eq(front.begin), book.note.eq(front.note), book.current.eq(front.current),
             book.tenant.eq(front.current_tenant), book.opened.eq(front.opened),
             book.expected.eq(front.members), book.refusal.eq(front.refusal),
+            book.detail.eq(front.detail),
             front.slot.eq(gather.slot),
         ]
 
@@ -204,10 +214,36 @@ class JoinEngine(wiring.Component):
             self.lost.eq(records.lost),
         ]
 
-    def _memory(self, m: Module, rings: Any, results: Any, records: Any, book: Any) -> None:
+    def _queries(self, m: Module, front: Any, queries: Any) -> None:
+        """Copies to the members, through the ports of their memories."""
+        m.d.comb += [
+            queries.start.eq(front.copy), queries.beats.eq(front.beats),
+            queries.source.eq(data.View(PLACE_LAYOUT, front.current.query)),
+            queries.copy.eq(data.View(PLACE_LAYOUT, front.current.copy)),
+            queries.members.eq(front.members[:self.channels]),
+            front.copied.eq(queries.done), front.why.eq(queries.why),
+        ]
+        for n in range(1, self.channels):
+            port: Any = getattr(self, f"copies_{n}")
+            write: Any = getattr(queries, f"write_{n}")
+            request = port.request
+            m.d.comb += [
+                request.valid.eq(write.valid), write.ready.eq(request.ready),
+                request.p.write.eq(1), request.p.data.eq(write.p.data),
+                data.View(TAG, request.p.tag).source.eq(Source.JOIN),
+                *(request.p[name].eq(write.p.spot[name]) for name in ("bank", "row", "column")),
+                port.response.ready.eq(1),
+                getattr(queries, f"answered_{n}").eq(port.response.valid),
+                getattr(queries, f"answer_{n}").eq(port.response.p.status),
+            ]
+
+    def _memory(self, m: Module, rings: Any, results: Any, records: Any, book: Any,
+                queries: Any) -> None:
         fetch = rings.fetch.p
         ways: list[tuple[Any, Any, Value | int, Value | int]] = [
             (rings.fetch, fetch.spot, Mux(fetch.half, SECOND_HALF, FIRST_HALF), fetch.ring),
+            (queries.fetch, queries.fetch.p, QUERY, queries.slot),
+            (queries.write_0, queries.write_0.p.spot, COPY, 0),
             (results.write, results.write.p.spot, OUTPUT, book.writing),
             (records.write, records.write.p.spot, RECORD, 0)]
         m.submodules.share = share = StreamShare(request_layout(self.spec), len(ways))
@@ -221,21 +257,26 @@ class JoinEngine(wiring.Component):
                 tag.source.eq(Source.JOIN), own.kind.eq(kind), own.number.eq(number),
                 way.p.bank.eq(spot.bank), way.p.row.eq(spot.row), way.p.column.eq(spot.column),
             ]
-            if n:
+            if n > 1:
                 m.d.comb += [way.p.write.eq(1), way.p.data.eq(port.p.data)]
 
         answer = self.port.response
         tag = data.View(TAG, answer.p.tag)
         own = data.View(JOIN_TAG, tag.number)
         comes = answer.valid & (tag.source == Source.JOIN)
+        reads, writes = comes & ~answer.p.write, comes & answer.p.write
         m.d.comb += [
             answer.ready.eq(1),
-            rings.fetched.eq(comes & own.kind.matches(FIRST_HALF, SECOND_HALF)),
+            rings.fetched.eq(reads & own.kind.matches(FIRST_HALF, SECOND_HALF)),
             rings.fetched_half.eq(own.kind == SECOND_HALF),
             rings.fetched_ring.eq(own.number[:RING_BITS]),
             rings.ok.eq(answer.p.status == Status.OK), rings.content.eq(answer.p.data),
-            book.answered.eq(comes & (own.kind == OUTPUT)), book.answered_join.eq(own.number),
+            queries.fetched.eq(reads & (own.kind == QUERY)), queries.fetched_slot.eq(own.number),
+            queries.status.eq(answer.p.status), queries.content.eq(answer.p.data),
+            queries.answered_0.eq(writes & (own.kind == COPY)),
+            queries.answer_0.eq(answer.p.status),
+            book.answered.eq(writes & (own.kind == OUTPUT)), book.answered_join.eq(own.number),
             book.answer.eq(answer.p.status),
-            records.answered.eq(comes & (own.kind == RECORD)),
+            records.answered.eq(writes & (own.kind == RECORD)),
             records.answer.eq(answer.p.status),
         ]

@@ -4,6 +4,7 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.attention.beat_reader import COUNT_BITS
 from hdl.attention.descriptor_jobs import NOTE
 from hdl.attention.descriptor_layouts import (
     DESCRIPTOR_LAYOUT,
@@ -21,6 +22,7 @@ from model.spec.attention import KvLayout
 from model.spec.attention_descriptor import Opcode, Result
 from model.spec.attention_join import JOIN
 from model.spec.gather import GatherSpec
+from model.spec.port import Status
 
 
 class JoinFront(wiring.Component):
@@ -28,8 +30,9 @@ class JoinFront(wiring.Component):
     for room.
 
     A join of another shape waits until none is open, and one of a name that is open until that is
-    over. One that is refused for its shape or its members is opened all the same, without room:
-    whoever comes with a part is refused too, and no ring waits for it for ever.
+    over. Its queries are copied to its members before, if it says so. One that is refused for its
+    shape, its members or its queries is opened all the same, without room: whoever comes with a
+    part is refused too, and no ring waits for it for ever.
 
     Parameters
     ----------
@@ -50,7 +53,10 @@ class JoinFront(wiring.Component):
         To the gatherer.
     head, placed : ``Out``, ``Out(1)``
         For one clock: this head of the newest join has the slot shown.
-    opened, members, refusal : ``Out(1)``, ``Out(channels)``, ``Out(Result)``
+    copy, beats, copied, why : ``Out(1)``, ``Out``, ``In(1)``, ``In(Status)``
+        For one clock: so many beats of queries are to be copied to ``members``; they have been,
+        or why not.
+    opened, members, refusal, detail : ``Out(1)``, ``Out(channels)``, ``Out(Result)``, ``Out(8)``
         For one clock: the newest join is open for these, refused if not ``DONE``.
     """
 
@@ -75,9 +81,14 @@ class JoinFront(wiring.Component):
     slot: Signal
     head: Signal
     placed: Signal
+    copy: Signal
+    beats: Signal
+    copied: Signal
+    why: Signal
     opened: Signal
     members: Signal
     refusal: Signal
+    detail: Signal
 
     def __init__(self, gather: GatherSpec) -> None:
         self.gather = gather
@@ -90,7 +101,9 @@ class JoinFront(wiring.Component):
             "shape": Out(AttentionShape(gather.pim)), "partial": Out(1),
             "open": Out(stream.Signature(group_layout(gather))), "slot": In(range(gather.slots)),
             "head": Out(HEAD_BITS), "placed": Out(1),
+            "copy": Out(1), "beats": Out(COUNT_BITS), "copied": In(1), "why": In(Status),
             "opened": Out(1), "members": Out(gather.channels), "refusal": Out(Result),
+            "detail": Out(8),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -106,6 +119,7 @@ class JoinFront(wiring.Component):
             self.begin.eq(self.take), last_chunk.eq((chunks - 1)[:len(last_chunk)]),
             self.placed.eq(self.open.valid & self.open.ready),
             self.open.p.members.eq(self.members),
+            self.beats.eq((d.heads[:HEAD_BITS + 1] * chunks[:5])[:COUNT_BITS]),
             tag.join.eq(self.newest), tag.head.eq(self.head), self.open.p.tag.eq(tag),
         ]
         with m.FSM():
@@ -123,7 +137,17 @@ class JoinFront(wiring.Component):
                 with m.Elif(~self.clash & (self.idle | fits)):
                     m.d.sync += [self.shape.last_chunk.eq(last_chunk),
                                  self.partial.eq(d.partial)]
+                    m.d.comb += self.copy.eq(d.broadcast)
                     m.next = "OPEN"
+                    with m.If(d.broadcast):
+                        m.next = "COPY"
+            with m.State("COPY"):
+                with m.If(self.copied & (self.why == Status.OK)):
+                    m.next = "OPEN"
+                with m.Elif(self.copied):
+                    m.d.comb += [self.refusal.eq(Result.QUERY_FAULT), self.detail.eq(self.why),
+                                 self.opened.eq(1)]
+                    m.next = "PICK"
             with m.State("OPEN"):
                 m.d.comb += self.open.valid.eq(1)
                 with m.If(self.placed):

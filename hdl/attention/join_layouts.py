@@ -21,7 +21,10 @@ NEWS = data.StructLayout({
 nothing to add; it has failed, with a ``Result``."""
 
 JOIN_TAG = data.StructLayout({"number": TAG_WIDTH - 5, "kind": 2})
-"""Number of an access of source ``JOIN``: of a ring or join; what for."""
+"""Number of an access of source ``JOIN``: of a ring, join or slot; what for."""
 
-FIRST_HALF, SECOND_HALF, OUTPUT, RECORD = range(4)
-"""Kinds: halves of a descriptor, beats of an output, a record."""
+FIRST_HALF, SECOND_HALF, QUERY = range(3)
+"""Kinds of reads: halves of a descriptor, beats of queries."""
+
+COPY, OUTPUT, RECORD = range(3)
+"""Kinds of writes: beats of copied queries, beats of an output, a record."""

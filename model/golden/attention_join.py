@@ -1,6 +1,6 @@
 """What a join does to memory: the parts of its members merged once, in the order of the members."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from model.golden.attention_descriptor import Golden, Outcome, output_bytes
@@ -8,6 +8,7 @@ from model.golden.merge import Part, merge
 from model.spec.attention import HEAD_SIZE_MIN, PimSpec
 from model.spec.attention_descriptor import Opcode, Result
 from model.spec.attention_join import FOREIGN, Join
+from model.spec.port import Status
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,32 @@ def refusal(join: Join, tenant: int, pim: PimSpec, channels: int) -> Result:
     return Result.DONE
 
 
+def copy_queries(memories: Sequence[Golden], join: Join, tenant: int) -> Outcome:
+    """What a join does to the memories of its members before it opens; whether it does open.
+
+    Parameters
+    ----------
+    memories : sequence of Golden
+        Of all pseudo-channels of the die, by number.
+    join, tenant : Join, int
+        The join, and whose ring it lies in.
+    """
+    result = refusal(join, tenant, memories[0].spec.pim, len(memories))
+    if result is not Result.DONE or not join.broadcast:
+        return Outcome(result)
+    queries = memories[0].read(join.query, join.query_beats)
+    there = all(memory.read(join.copy, join.query_beats) for memory in memories)
+    if not queries or not there:
+        return Outcome(Result.QUERY_FAULT, detail=Status.NO_SUCH_BANK)
+    for n, memory in enumerate(memories):
+        if join.members >> n & 1:
+            memory.write(join.copy, queries)
+    return Outcome()
+
+
 def carry_out(golden: Golden, join: Join, tenant: int, channels: int,
               answers: Mapping[int, Answer]) -> Outcome:
-    """Everything that a join does to memory, but for its completion record.
+    """Everything that a join that has opened does to memory, but for its completion record.
 
     Parameters
     ----------

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from model.golden.attention import wave_parts
-from model.golden.attention_descriptor import Golden
-from model.golden.attention_join import Answer, carry_out, refusal
+from model.golden.attention_descriptor import Golden, Outcome
+from model.golden.attention_join import Answer, carry_out, copy_queries, refusal
 from model.golden.float64_attention import exact_attention, relative_error
 from model.golden.floats import DTYPES
 from model.golden.merge import Part, merge
@@ -43,8 +43,8 @@ def test_fields_that_attentions_have_too_lie_where_theirs_do() -> None:
         return {name: sum(list(table.values())[:n]) for n, name in enumerate(table)}
 
     own, theirs = starts(JOIN), starts(DESCRIPTOR)
-    shared = {"opcode", "partial", "interrupt", "tenant", "heads", "head_size", "cookie", "output",
-              "join"}
+    shared = {"opcode", "partial", "interrupt", "tenant", "heads", "head_size", "cookie", "query",
+              "output", "join"}
     assert {name: own[name] for name in shared} == {name: theirs[name] for name in shared}
     word = replace(GOOD, members=1 << 63 | 5, partial=True, interrupt=False, cookie=7).pack()
     assert [word >> low & 0xFF for low in (0, 8, 16, 40)] == [Opcode.JOIN, 0b0011, 3, 2]
@@ -77,6 +77,27 @@ def test_a_sequence_cut_in_three_is_attended_to_once() -> None:
     assert carry_out(memory, GOOD, 3, 3, answers).result is Result.DONE
     got = np.frombuffer(memory.read(GOOD.output, 2 * SIZE // 16), dtype).reshape(2, -1)
     assert relative_error(got, exact_attention(q, k, v)) < 2 ** -8
+
+
+def test_queries_are_copied_to_the_members_alone() -> None:
+    memories = [golden() for _ in range(3)]
+    query, copy = Place(16, 2, 30), Place(16, 4, 1)
+    columns = SPEC.geometry.columns
+    for beat in range(8):
+        memories[0].words[16, 2 + (30 + beat) // columns, (30 + beat) % columns] = beat + 1
+    join = replace(GOOD, broadcast=True, query=query, copy=copy)
+    assert copy_queries(memories, join, 3) == Outcome()
+    want = b"".join((n + 1).to_bytes(32, "little") for n in range(8))
+    assert [memory.read(copy, 8) == want for memory in memories] == [True, False, True]
+    assert not any(memories[1].words.values())
+    for change in ({"query": Place(17, 0)}, {"copy": Place(16, 7, columns - 7)}):
+        before = [dict(memory.words) for memory in memories]
+        assert copy_queries(memories, replace(join, **change), 3) == Outcome(
+            Result.QUERY_FAULT, detail=1)
+        assert [memory.words for memory in memories] == before
+    assert copy_queries(memories, replace(join, tenant=4), 3).result is Result.WRONG_TENANT
+    assert copy_queries(memories, replace(join, broadcast=False, query=Place(17, 0)),
+                        3) == Outcome()
 
 
 def test_members_are_merged_in_their_order_and_the_lowest_failure_is_named() -> None:

@@ -12,7 +12,9 @@ from hdl.attention.join_book import JoinBook
 from hdl.attention.join_engine import JoinEngine
 from hdl.attention.join_front import JoinFront
 from hdl.attention.join_lane import ForeignGate, JoinLane
+from hdl.attention.query_broadcast import QueryBroadcast
 from model.spec.attention_descriptor import Result
+from model.spec.port import Status
 from tb.build import Built, build, run
 from tb.join_software import CHANNELS, ENGINE, SPEC
 from tests.rtl.planted import Plant, PlantedFaults
@@ -21,6 +23,8 @@ BENCH = "tb.bench_joins"
 PARTS = "parts_become_outputs/rough=False"
 REFUSED = "what_makes_no_sense_is_refused_by_name"
 WITHOUT = "members_without_a_part_are_not_waited_for"
+COPIES = "queries_reach_every_member_before_it_may_begin/rough=True"
+TROUBLED = "queries_that_cannot_be_copied_are_named"
 STRAYS = "what_nobody_awaits_is_dropped"
 
 
@@ -79,6 +83,31 @@ def _the_last_member_is_first(unit: Gather, m: Module) -> None:
         m.d.comb += unit.part.p.data[48].eq(1)
 
 
+def _the_first_copy_is_enough(unit: QueryBroadcast, m: Module) -> None:
+    m.d.comb += unit.done.eq(unit.answered_0 | unit.answered_1 | unit.answered_2)
+
+
+def _everybody_gets_queries(unit: Any, m: Module) -> None:
+    m.d.comb += unit.write_2.valid.eq(unit.write_0.valid)
+
+
+def _copies_lie_in_one_row(unit: Any, m: Module) -> None:
+    m.d.comb += unit.write_1.p.spot.row.eq(0)
+
+
+def _troubles_are_forgotten(unit: QueryBroadcast, m: Module) -> None:
+    m.d.sync += unit.why.eq(Status.OK)
+
+
+def _who_lacks_queries_may_begin(unit: JoinFront, m: Module) -> None:
+    with m.If(unit.copied):
+        m.d.comb += unit.refusal.eq(Result.DONE)
+
+
+def _troubles_have_no_detail(unit: JoinFront, m: Module) -> None:
+    m.d.comb += unit.detail.eq(0)
+
+
 FAULTS: dict[Plant, tuple[str, type]] = {
     _tenants_are_not_compared: (REFUSED, JoinFront),
     _refused_joins_have_no_members: (REFUSED, JoinFront),
@@ -93,6 +122,12 @@ FAULTS: dict[Plant, tuple[str, type]] = {
     _heads_are_not_counted: (PARTS, JoinLane),
     _every_foreign_name_will_do: (STRAYS, ForeignGate),
     _the_last_member_is_first: (PARTS, Gather),
+    _the_first_copy_is_enough: (COPIES, QueryBroadcast),
+    _everybody_gets_queries: (COPIES, QueryBroadcast),
+    _copies_lie_in_one_row: (COPIES, QueryBroadcast),
+    _troubles_are_forgotten: (TROUBLED, QueryBroadcast),
+    _who_lacks_queries_may_begin: (TROUBLED, JoinFront),
+    _troubles_have_no_detail: (TROUBLED, JoinFront),
 }
 """What is wrong; the test of the bench that must see it; the unit that it is planted in."""
 
@@ -103,7 +138,7 @@ PLANTED = PlantedFaults([(unit, fault) for fault, (_, unit) in FAULTS.items()])
 def built() -> Built:
     """One simulator with all faults."""
     with pytest.MonkeyPatch.context() as patch:
-        for unit in (JoinFront, JoinBook, JoinLane, ForeignGate, Gather):
+        for unit in (JoinFront, JoinBook, JoinLane, ForeignGate, Gather, QueryBroadcast):
             patch.setattr(join_engine, unit.__name__, PLANTED.faulty(unit))
         engine = JoinEngine(SPEC, ENGINE, channels=CHANNELS)
         return build(PLANTED.selectable(engine), "joins", simulator="icarus")
