@@ -96,7 +96,7 @@ async def load(tb: SliceBench, group: int, head_size: int, stored: str,
         await tb.store_sequence(part)
     copies = -(-tokens // len(part.k))
     waves = -(-tokens // wave)
-    whole = Sequence(q=part.q, k=np.tile(part.k, (copies, 1))[:tokens],
+    whole = Sequence(q=part.q, head_size=part.head_size, k=np.tile(part.k, (copies, 1))[:tokens],
                      v=np.tile(part.v, (copies, 1))[:tokens], rows=(part.rows * copies)[:waves],
                      stored=fmt)
     await tb.set_waves(whole)

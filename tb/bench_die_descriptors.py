@@ -266,7 +266,7 @@ async def descriptors_become_outputs_bit_for_bit(dut: Any) -> None:
             await channel.doorbells()
         for channel in channels:
             unit, wave = channel.attention, channel.kv[1:]
-            sequence = KvSequence(q=channel.numbers(2, HEAD_SIZE), rows=(16,),
+            sequence = KvSequence(q=channel.numbers(2, HEAD_SIZE), head_size=HEAD_SIZE, rows=(16,),
                                   k=np.concatenate([k for k, _ in wave]),
                                   v=np.concatenate([v for _, v in wave]))
             await unit.set_waves(sequence)

@@ -8,7 +8,7 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from model.spec.attention import BLOCK_TOKENS, QUANTISED_HEADS
+from model.spec.attention import BLOCK_TOKENS, QUANTISED_HEADS, padded_head_size
 from model.spec.mx import StoredFormat
 from model.spec.presets import slice_spec
 from tb.bench import parameters
@@ -18,6 +18,7 @@ SPEC = slice_spec(**parameters()["spec"])
 MUTANT = parameters().get("mutant", 0)
 WAVE = SPEC.geometry.pim_banks * BLOCK_TOKENS
 HEAD_SIZES = range(QUANTISED_HEADS, SPEC.pim.head_size_max + 1, QUANTISED_HEADS)
+PADDED = (80, 96)
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
@@ -34,6 +35,20 @@ async def quantised_attention_is_exact(dut: Any) -> None:
                 for context in (1, WAVE + 5, 3 * WAVE):
                     await tb.attend(sequence, context)
                 await tb.attend(sequence, 2 * WAVE, partial=True)
+        tb.check(await tb.errors(), set(), "errors")
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def padded_heads_are_exact(dut: Any) -> None:
+    """Heads that do not fill rows, as heads of the next size that does, with their own scale."""
+    async with SliceBench(dut, SPEC) as tb:
+        await tb.host.write("move_rows", MUTANT << 24)
+        for fmt, head_size in zip(SPEC.pim.quantised, PADDED, strict=True):
+            sequence = tb.random_sequence(heads=SPEC.pim.group_max, head_size=head_size,
+                                          tokens=WAVE + 5, stored=fmt)
+            tb.check(sequence.q.shape[1], padded_head_size(head_size), "elements")
+            await tb.store_sequence(sequence)
+            await tb.attend(sequence)
         tb.check(await tb.errors(), set(), "errors")
 
 

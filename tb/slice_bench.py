@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from hdl.layouts import PartHeader, request_layout, response_layout, result_layout
 from model.golden.attention import Attention, attend, stored_block
 from model.golden.floats import DTYPES, pack
-from model.spec.attention import BLOCK_TOKENS, KvLayout, QuantisedKvLayout, softmax_scale
+from model.spec.attention import (
+    BLOCK_TOKENS,
+    KvLayout,
+    QuantisedKvLayout,
+    padded_head_size,
+    softmax_scale,
+)
 from model.spec.geometry import BEAT_BYTES
 from model.spec.mx import ElementFormat
 from model.spec.port import Status
@@ -43,6 +49,8 @@ class Sequence:
     ----------
     q : array [head, element]
         Queries of the heads that share the KV.
+    head_size : int
+        Elements of a head; behind them are zeros, if it is padded.
     k, v : array [token, element]
         Keys and values.
     rows : tuple of int
@@ -55,6 +63,7 @@ class Sequence:
     k: NDArray[Any]
     v: NDArray[Any]
     rows: tuple[int, ...]
+    head_size: int
     stored: ElementFormat | None = None
 
 
@@ -191,18 +200,20 @@ class SliceBench(Bench):
 
     def random_sequence(self, *, heads: int, head_size: int, tokens: int,
                         first_row: int = 0, stored: ElementFormat | None = None) -> Sequence:
-        """A sequence of normal random numbers."""
+        """A sequence of normal random numbers, padded if it is quantised and has to be."""
         draw = np.random.default_rng(self.rng.getrandbits(32))
 
-        def normal(*shape: int) -> NDArray[Any]:
-            return draw.standard_normal(shape).astype(self.dtype)
+        size = padded_head_size(head_size) if stored else head_size
+
+        def normal(rows: int) -> NDArray[Any]:
+            return np.pad(draw.standard_normal((rows, head_size)).astype(self.dtype),
+                          ((0, 0), (0, size - head_size)))
 
         columns = self.spec.geometry.columns
-        layout = (QuantisedKvLayout(head_size=head_size, columns=columns) if stored
-                  else KvLayout(head_size=head_size, columns=columns))
+        layout = (QuantisedKvLayout(head_size=size, columns=columns) if stored
+                  else KvLayout(head_size=size, columns=columns))
         waves = -(-tokens // (BLOCK_TOKENS * self.spec.geometry.pim_banks))
-        return Sequence(q=normal(heads, head_size), k=normal(tokens, head_size),
-                        v=normal(tokens, head_size),
+        return Sequence(q=normal(heads), k=normal(tokens), v=normal(tokens), head_size=head_size,
                         rows=tuple(first_row + layout.rows * w for w in range(waves)),
                         stored=stored)
 
@@ -216,7 +227,7 @@ class SliceBench(Bench):
         block = in_wave[:, None] < BLOCK_TOKENS
         k, v = (np.where(block, array[in_wave], np.zeros_like(array))
                 for array in (whole.k, whole.v))
-        return Sequence(q=whole.q, k=k, v=v, rows=(0,) * len(whole.rows))
+        return Sequence(q=whole.q, k=k, v=v, head_size=head_size, rows=(0,) * len(whole.rows))
 
     def blocks(self, sequence: Sequence) -> list[tuple[int, int, slice]]:
         """(bank, first row, tokens) of each block of a sequence."""
@@ -251,14 +262,14 @@ class SliceBench(Bench):
         """What the attention to the first ``context`` tokens must yield."""
         return attend(sequence.q, sequence.k[:context], sequence.v[:context],
                       pim_banks=self.spec.geometry.pim_banks,
-                      scale=softmax_scale(sequence.q.shape[1]), spec=self.spec.pim,
+                      scale=softmax_scale(sequence.head_size), spec=self.spec.pim,
                       stored=sequence.stored)
 
     async def start_attention(self, sequence: Sequence, context: int, *,
                               partial: bool = False, first_wave: int = 0) -> None:
         """Sets the registers, starts the attention and sends its queries."""
         heads, head_size = sequence.q.shape
-        scale = np.float32(softmax_scale(head_size))
+        scale = np.float32(softmax_scale(sequence.head_size))
         await self.host.write("scale", int(scale.view(np.uint32)))
         await self.host.write("context", context)
         await self.host.write("first_wave", first_wave)

@@ -233,6 +233,16 @@ QUANTISED_HEADS = 64
 """Head sizes that may be quantised in place are multiples of it: K and V then fill whole rows."""
 
 
+def padded_head_size(head_size: int) -> int:
+    """Elements of a token's K, V and query of a head of this size if the KV is to be quantised.
+
+    Behind the head's own lie zeros, which change no score, and outputs of 0 that nobody needs. The
+    softmax scale stays that of the head.
+    """
+    check_head_size(head_size, 256)
+    return -(-head_size // QUANTISED_HEADS) * QUANTISED_HEADS
+
+
 @dataclass(frozen=True, kw_only=True)
 class QuantisedKvLayout:
     """Where a head's quantised K and V of one block lie in one bank: elements, then scales.
@@ -244,7 +254,7 @@ class QuantisedKvLayout:
     Attributes
     ----------
     head_size : int
-        64, 128, 192 or 256.
+        64, 128, 192 or 256; others are padded (:func:`padded_head_size`).
     columns : int
         Columns of a row; they divide those of K.
     """

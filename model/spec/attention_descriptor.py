@@ -50,7 +50,7 @@ class Result(enum.IntEnum):
     NOT_RESIDENT = 14       # a block is not in the PIM layers, and has to be; entry: of the list
     MIXED_FORMAT = 15       # a block has another format; detail: which; entry: of the list
     BAD_PLACE = 16          # a block lies in another pseudo-channel or not on rows of its own
-    QUERY_FAULT = 17        # queries could not be read, of a join copied; detail: status of the port
+    QUERY_FAULT = 17        # queries could not be read, or copied by a join; detail: port status
     APPEND_FAULT = 18       # the new token could not be read; detail: status
     OUTPUT_FAULT = 19       # the memory channel refused the output; detail: status
     ALL_ELSEWHERE = 20      # no block is in the PIM layers: nothing was computed

@@ -2,15 +2,17 @@
 
 from itertools import pairwise
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from model.golden.attention import attend, bank_parts, wave_parts
 from model.golden.float64_attention import KINDS, exact_attention, inputs, relative_error
 from model.golden.merge import finalize, merge
-from model.spec.attention import PimSpec, softmax_scale
+from model.spec.attention import PimSpec, padded_head_size, softmax_scale
 from model.spec.errors import SpecError
 from model.spec.formats import BF16, FP16
+from model.spec.mx import MXFP8_E4M3, MXINT8
 
 BOUND = 2.0 ** -8
 """Half a unit in the last place of bfloat16. Weights and the output are rounded to that, so twice
@@ -116,6 +118,37 @@ def test_blocks_may_lie_in_any_bank_and_wave():
         parts = wave_parts(q, k, v, waves=waves, scale=softmax_scale(128), spec=PimSpec())
         output = np.stack([finalize(merge(head), BF16) for head in parts])
         assert relative_error(output, want) <= BOUND
+
+
+@pytest.mark.parametrize("fmt", [MXINT8, MXFP8_E4M3], ids=lambda fmt: fmt.name)
+@pytest.mark.parametrize("size", [80, 96])
+def test_padded_heads_are_those_heads_dequantised_first(size, fmt):
+    """ml_dtypes casts and float64 attention see the elements of the head alone."""
+    wide = padded_head_size(size)
+    rng = np.random.default_rng(size)
+    q, k, v = (rng.standard_normal((rows, size)).astype(ml_dtypes.bfloat16)
+               for rows in (4, 300, 300))
+    padded = [np.pad(x, ((0, 0), (0, wide - size))) for x in (q, k, v)]
+    got = attend(*padded, pim_banks=16, scale=softmax_scale(size), stored=fmt,
+                 spec=PimSpec(quantised=(fmt,))).output
+    assert got.shape == (4, wide) and not got[:, size:].any()
+    back = []
+    for x in padded[1:]:
+        blocks = x.astype(np.float64).reshape(-1, 32)
+        largest = np.abs(blocks).max(axis=1, keepdims=True)
+        shift = np.floor(np.log2(np.where(largest == 0, 1, largest))) - fmt.exponent_max
+        most = 448 if fmt is MXFP8_E4M3 else 127 / 64
+        kept = np.clip(blocks / 2.0 ** shift, -most, most)
+        codes = (kept.astype(ml_dtypes.float8_e4m3fn).astype(np.float64) if fmt is MXFP8_E4M3
+                 else np.rint(kept * 64) / 64)
+        back.append((codes * 2.0 ** shift).reshape(-1, wide)[:, :size])
+    assert relative_error(got[:, :size], exact_attention(q, *back)) < 2 ** -8
+
+
+@pytest.mark.parametrize(("size", "stored"), [(64, 64), (80, 128), (96, 128), (128, 128),
+                                              (144, 192), (256, 256)])
+def test_heads_are_padded_to_whole_rows(size, stored):
+    assert padded_head_size(size) == stored
 
 
 def test_an_empty_context_is_refused():

@@ -21,7 +21,7 @@ from model.spec.presets import slice_spec
 from tb.build import BenchFailure, Built, build, run
 
 OPTIONS: dict[str, Any] = {"pim_banks": 3, "capacity_banks": 1, "rows": 32, "group_max": 2,
-                           "head_size_max": 80, "window": 8,
+                           "head_size_max": 128, "window": 8,
                            "quantised": ["mxint8", "mxfp8"]}
 CORNERS = "attention_is_exact_at_every_context_of_two_waves"
 GROWING = "maxima_that_grow_in_a_partial_wave_reach_every_bank"
