@@ -19,7 +19,13 @@ from cocotb.triggers import RisingEdge, Timer
 from hdl.attention.wave_source import REQUESTS
 from hdl.layouts import row_command_layout
 from model.golden.attention import Attention
-from model.spec.attention import BLOCK_TOKENS, KvLayout, QuantisedKvLayout, softmax_scale
+from model.spec.attention import (
+    BLOCK_TOKENS,
+    KvLayout,
+    QuantisedKvLayout,
+    padded_head_size,
+    softmax_scale,
+)
 from model.spec.attention_bounds import POSTPONED_MAX
 from model.spec.mx import element_format
 from model.spec.presets import slice_spec
@@ -84,8 +90,9 @@ async def load(tb: SliceBench, group: int, head_size: int, stored: str,
     geometry = tb.spec.geometry
     wave = BLOCK_TOKENS * geometry.pim_banks
     fmt = element_format(stored) if stored else None
-    layout = QuantisedKvLayout if fmt else KvLayout
-    rows = layout(head_size=head_size, columns=geometry.columns).rows
+    layout = (QuantisedKvLayout(head_size=padded_head_size(head_size), columns=geometry.columns)
+              if fmt else KvLayout(head_size=head_size, columns=geometry.columns))
+    rows = layout.rows
     fitting = min(geometry.rows // rows, -(-tokens // wave))
     size = {"heads": group, "head_size": head_size, "tokens": fitting * wave}
     if parameters().get("sparse"):
@@ -168,7 +175,7 @@ async def one_after_another(tb: SliceBench, sequence: Sequence, contexts: list[i
 async def describe(tb: SliceBench, sequence: Sequence) -> None:
     """Sets the registers that attentions to a sequence have in common."""
     heads, head_size = sequence.q.shape
-    await tb.host.write("scale", int(np.float32(softmax_scale(head_size)).view(np.uint32)))
+    await tb.host.write("scale", int(np.float32(softmax_scale(sequence.head_size)).view(np.uint32)))
     await tb.host.write("first_wave", 0)
     await tb.host.write_fields(
         "shape", last_chunk=head_size // 16 - 1, last_head=heads - 1, partial=0,

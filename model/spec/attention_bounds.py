@@ -8,7 +8,13 @@ spend tRFCab in refresh.
 
 from fractions import Fraction
 
-from model.spec.attention import BLOCK_TOKENS, KvLayout, PimSpec, QuantisedKvLayout
+from model.spec.attention import (
+    BLOCK_TOKENS,
+    KvLayout,
+    PimSpec,
+    QuantisedKvLayout,
+    padded_head_size,
+)
 from model.spec.geometry import BEAT_BYTES
 from model.spec.slice import SliceSpec
 from model.spec.timing import TimingTable
@@ -33,11 +39,11 @@ def row_clocks(timing: TimingTable, columns: int, spacing: int) -> int:
 def wave_clocks(spec: SliceSpec, *, head_size: int, group: int, quantised: bool = False) -> int:
     """Clocks of K and V of one wave, and of their scales if they are quantised to 8 bits.
 
-    Without refresh.
+    Without refresh; padding counts.
     """
     columns, timing = spec.geometry.columns, spec.timing
     if quantised:
-        stored = QuantisedKvLayout(head_size=head_size, columns=columns)
+        stored = QuantisedKvLayout(head_size=padded_head_size(head_size), columns=columns)
         spacing = column_clocks(timing, group, elements=BEAT_BYTES, lanes=spec.pim.lanes)
         return (2 * stored.half_rows * row_clocks(timing, columns, spacing)
                 + row_clocks(timing, stored.scale_columns, timing.clocks(timing.nCCDAB)))

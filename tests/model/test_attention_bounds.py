@@ -50,6 +50,7 @@ def test_a_quantised_wave_is_half_the_rows_and_a_row_of_scales():
     eight = 4 * (20 + 31 * 16 + 6 + 17) + scales        # 8 heads: 16 clocks a column
     assert bounds.wave_clocks(FULL, head_size=128, group=8, quantised=True) == eight
     assert bounds.wave_clocks(FULL, head_size=64, group=1, quantised=True) == 2 * 105 + 45
+    assert bounds.wave_clocks(FULL, head_size=80, group=1, quantised=True) == 4 * 105 + scales
 
 
 def test_refresh_takes_its_share_of_an_attention_among_others():
