@@ -157,7 +157,7 @@ class Lanes(wiring.Component):
     def _for(self, spot: data.View) -> Value:
         """Lanes that may take a segment: of writes every other one for each bank group."""
         if self.answers or self.lanes == 1:
-            return C(-1, self.lanes)
+            return C((1 << self.lanes) - 1, self.lanes)
         odd = C(sum(1 << i for i in range(1, self.lanes, 2)), self.lanes)
         return Mux(self._group(spot)[0], odd, ~odd)
 
@@ -196,7 +196,7 @@ class Lanes(wiring.Component):
             drop = self.dropped & (self.dropped_lane == i)
             m.d.sync += open_beats.eq((open_beats + takes[i] - answer - drop)[:len(open_beats)])
             over = open_beats == 0 if self.answers else 1
-            twin = self._twin(m, i, asked[i], takes[i], answer) if self.answers else 0
+            twin = self._twin(m, i, asked[i], takes[i], answer) if self.answers else C(0, 1)
             more = asked[i] != content.beats
             m.d.comb += [
                 left[i].eq(self.held[i] & more & ~self.failed[i]),
