@@ -121,5 +121,6 @@ class Answers(wiring.Component):
         """The beat that was asked for last of those that end in these bits."""
         asked = reduce(or_, (Mux(mine[i], each, 0) for i, each in enumerate(self._reads.asked())))
         beat = Signal(BEAT_BITS)
-        m.d.comb += beat.eq(Cat(low, asked[LOW_BITS:] - (low >= asked[:LOW_BITS])))
+        high = asked[LOW_BITS:] - (low >= asked[:LOW_BITS])
+        m.d.comb += beat.eq(Cat(low, high[:BEAT_BITS - LOW_BITS]))
         return beat
