@@ -32,8 +32,8 @@ class BaseDie(wiring.Component):
     """Pseudo-channels, the registers of all of them behind one bus, and one interrupt.
 
     Each pseudo-channel has a memory port, host streams and attention streams of its own, as it has
-    in a stack; only parts of joins go from all of them to one engine. Latencies are those of the
-    units.
+    in a stack; only parts of joins go from all of them to one engine, and queries from there to all
+    of them. Latencies are those of the units.
 
     Parameters
     ----------

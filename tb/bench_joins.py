@@ -12,7 +12,7 @@ from model.spec.attention_descriptor import Opcode, Result
 from model.spec.attention_join import FOREIGN
 from model.spec.dma import Place
 from model.spec.port import Status
-from tb.join_software import EVERY, SPEC, JoinBench, beats_of
+from tb.join_software import COPIES, EVERY, SPEC, JoinBench, beats_of
 
 NOTHING = Answer(result=Result.ALL_ELSEWHERE)
 
@@ -54,7 +54,7 @@ async def queries_reach_every_member_before_it_may_begin(dut: Any, rough: bool) 
             if heads == 2:
                 await tb.ring(0, 1)
                 await tb.finish()
-        copied = [sum(write and place[0] == SPEC.geometry.banks[1] for write, place in agent.log)
+        copied = [sum(write and place[0] == COPIES for write, place in agent.log)
                   for agent in tb.agents]
         tb.check(copied, [2 * (8 + 10 + 8), 2 * (8 + 5 + 4), 2 * (8 + 10 + 4)], "beats copied")
         read = sum(not write and place[0] == SPEC.geometry.banks[0]

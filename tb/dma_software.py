@@ -36,7 +36,7 @@ from tb.translator_memory import TableMemory
 
 SPEC = SliceSpec(geometry=ChannelGeometry(pim_banks=16, capacity_banks=16, rows=16,
                                           row_bytes=256))
-DMA = DmaSpec(channels=2, slots=6, jobs=4, read_lanes=3, write_lanes=2, lane_requests=8)
+DMA = DmaSpec(channels=2, slots=6, jobs=4, read_lanes=3, write_lanes=2)
 TRANSLATOR = TranslatorSpec(channel=SPEC, pseudo_channels=2, tlb_entries=4, tlb_ways=2, slots=2,
                             fault_records=2, first_segment_blocks=16)
 QUANTISER = QuantiserSpec(formats=(MXFP8_E4M3,), blocks_max=16)

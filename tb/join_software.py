@@ -39,6 +39,9 @@ ENGINE = EngineSpec(rings=2, jobs=2, lookups=2, reads=2, joins=2)
 CHANNELS = 3
 """What is built: a die of three pseudo-channels, of which two joins may be open."""
 
+COPIES = SPEC.geometry.banks[1]
+"""The bank to which queries are copied."""
+
 EVERY = tuple(range(CHANNELS))
 TIME_OUT_CLOCKS = 1_600
 BEAT_BITS = 8 * BEAT_BYTES
@@ -145,8 +148,8 @@ class JoinBench(Bench):
             claim.value = 0
             await RisingEdge(self.dut.clk)
             found = self.open_for(n)
-            if n and found.keys() - before:
-                self.check(self.agents[n].answers, [], "copies under way to who may begin")
+            if found.keys() - before:
+                self.check(self._copies_under_way(n), [], "copies under way to who may begin")
             before = found.keys()
             for ring in order if n not in self.silent else ():
                 todo = self.todo[n][ring]
@@ -159,6 +162,12 @@ class JoinBench(Bench):
                     started.append((number, part))
                     claim.value, claimed.value = 1, number
                     break
+
+    def _copies_under_way(self, n: int) -> list[Any]:
+        """Writes of queries to a member's memory that have not been answered."""
+        log = self.agents[n].log
+        return [log[number - 1] for _, number, _ in self.agents[n].answers
+                if log[number - 1][0] and log[number - 1][1][0] == COPIES]
 
     async def _delivers(self, n: int, started: deque[tuple[int, Todo]], idle: float) -> None:
         while True:
@@ -228,7 +237,7 @@ class JoinBench(Bench):
             place = (source.bank, *divmod(beat, columns))
             self.memory[place] = self.golden.words[place] = self.rng.getrandbits(BEAT_BITS)
         return {"broadcast": True, "query": source,
-                "copy": Place(SPEC.geometry.banks[1], *divmod(start + 5, columns))}
+                "copy": Place(COPIES, *divmod(start + 5, columns))}
 
     def ring_place(self, ring: int, beat: int) -> tuple[int, int, int]:
         """Of a beat of a ring."""

@@ -9,13 +9,14 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from hdl.attention.beat_reader import COUNT_BITS, BeatReader
 from hdl.attention.descriptor_layouts import write_layout
 from hdl.attention.gather import Broadcast
+from hdl.attention.join_layouts import JOIN_TAG
 from hdl.dma.layouts import PLACE_LAYOUT, spot_layout
 from hdl.dma.region import line_place
 from hdl.layouts import BEAT_WIDTH
 from model.spec.port import Status
 from model.spec.slice import SliceSpec
 
-READS = 8
+READS = 1 << JOIN_TAG["number"].width
 """Beats that are asked for before the first one is written."""
 
 

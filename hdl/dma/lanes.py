@@ -35,7 +35,8 @@ class Lanes(wiring.Component):
 
     A lane that has asked for nothing yet goes before all others, so that its row is being opened
     while others are under way. What waits to be written fills the memory channel's window, so the
-    lanes of writes are shared out by bank group: all of one group would use half of the bus.
+    lanes of writes are shared out by bank group, even and odd ones: all of one group would use half
+    of the bus.
 
     Parameters
     ----------
@@ -46,8 +47,8 @@ class Lanes(wiring.Component):
     lanes : int
     requests : int
         Beats of a lane that may be unanswered.
-    window : int
-        Beats of all lanes that may be unanswered while ``crowded``.
+    window : int, optional
+        Beats of all lanes that may be unanswered while ``crowded``; any number by default.
     answers : bool
         Whether a lane stays in use until its beats have been answered.
 
@@ -84,9 +85,9 @@ class Lanes(wiring.Component):
     """
 
     def __init__(self, spec: SliceSpec, *, slots: int, lanes: int, answers: bool,
-                 requests: int, window: int) -> None:
+                 requests: int, window: int | None = None) -> None:
         self.spec, self.lanes, self.answers, self.requests = spec, lanes, answers, requests
-        self.share = min(requests, max(window // lanes, 1))
+        self.share = requests if window is None else min(requests, max(window // lanes, 1))
         self.layout = lane_layout(spec, slots)
         super().__init__({
             "offer": In(1), "segment": In(self.layout), "accept": Out(1), "held": Out(lanes),
@@ -155,7 +156,7 @@ class Lanes(wiring.Component):
         return m
 
     def _for(self, spot: data.View) -> Value:
-        """Lanes that may take a segment: of writes every other one for each bank group."""
+        """Lanes that may take a segment: of writes every other one for even and odd groups."""
         if self.answers or self.lanes == 1:
             return C((1 << self.lanes) - 1, self.lanes)
         odd = C(sum(1 << i for i in range(1, self.lanes, 2)), self.lanes)

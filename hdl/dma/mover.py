@@ -122,7 +122,7 @@ class Mover(wiring.Component):
         reads = Lanes(spec, slots=dma.slots, lanes=dma.read_lanes, answers=True,
                       requests=dma.lane_requests, window=spec.scheduler.read_entries)
         writes = Lanes(spec, slots=dma.slots, lanes=dma.write_lanes, answers=False,
-                       requests=dma.lane_writes, window=spec.scheduler.write_entries)
+                       requests=dma.lane_writes)
         m.submodules.reads, m.submodules.writes = reads, writes
         m.submodules.pool = pool = SlotPool(spec, dma)
         pool.connect_lanes(reads, writes)

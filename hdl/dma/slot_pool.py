@@ -161,7 +161,8 @@ class SlotPool(wiring.Component):
         """Offers each kind of lane the oldest segment whose bank is not in use by another row.
 
         One of a bank group that few lanes have goes before: columns of one group alone use half of
-        the bus. Not all lanes may take every group.
+        the bus. Among those, and among others, one goes before whose bank did not have another row
+        last. Not all lanes may take every group.
         """
         picks = {}
         for name, lanes, waits, side in (("read", self._reads, State.WAITING, "source"),

@@ -14,7 +14,8 @@ DWELL = 32
 """Clocks from one turn-around to one that an urgent request causes; a pair of them costs 22."""
 
 FRESH = 64
-"""Clocks for which a turn-around was lately: enough for three banks to be closed and refreshed."""
+"""Clocks for which a turn-around was lately: with HBM4 two banks can be closed one after the other,
+tRTP and tRP each, and refreshed. A choice of this design."""
 
 
 def before(bits: Value) -> Value:

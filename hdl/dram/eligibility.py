@@ -1,5 +1,6 @@
 """Which requests the scheduler may serve, and which rows it may open and close for them."""
 
+from collections.abc import Iterable
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -18,8 +19,8 @@ class Eligibility(wiring.Component):
     Columns: those of the present direction whose row is open. Rows may also be opened ahead, for
     requests of the other direction only in banks that nobody of the present one wants. A row with
     hits is closed for a request only if these hits are of ports that come after it; those are not
-    served any more then, since each would put off the PRE by tRTP or tWR. An urgent request has its
-    bank for itself, open or not.
+    served any more then, since each would put off the PRE by tRTP or tWR. What a port wants whose
+    responses are stalled keeps nobody. An urgent request has its bank for itself, open or not.
 
     Parameters
     ----------
@@ -98,9 +99,11 @@ class Eligibility(wiring.Component):
                 first.eq(Mux(self.urgent[n], self.oldest[n], 0)),
                 others.eq((own | Mux(present, 0, busy)) & ~first),
                 mine.eq(Mux(self.credit[port], usable & ~others, 0)),
-                kept.eq(self._any(self.hits, earlier) & ~first),
-                contested.eq(reduce(or_, (self.wanted[e] & ~self.hits[e]
-                                          for e in earlier[:-1]), C(0, banks)) & ~first),
+                kept.eq(self._union(Mux(self.credit[e // 2], self.hits[e], 0)
+                                    for e in earlier) & ~first),
+                contested.eq(self._union(
+                    Mux(self.credit[e // 2], self.wanted[e] & ~self.hits[e], 0)
+                    for e in earlier[:-1]) & ~first),
                 self.columns_ok[n].eq(Mux(
                     present & self.credit[port],
                     (self.ready.wr if writes else self.ready.rd) & ~self.no_columns & ~others
@@ -110,6 +113,9 @@ class Eligibility(wiring.Component):
                 self.precharges_ok[n].eq(self.ready.pre & self.open & mine & ~kept),
             ]
         return m
+
+    def _union(self, masks: Iterable[Value]) -> Value:
+        return reduce(or_, masks, C(0, len(self.held)))
 
     @staticmethod
     def _any(masks: Any, which: range) -> Value:

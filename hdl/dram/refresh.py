@@ -39,8 +39,8 @@ class Refresh(wiring.Component):
     when nobody wants the unit: if it has just been let go, since who has left a bank will not be
     back so soon; if the whole channel is idle; or if seven are outstanding. After eight postponed
     ones it is asked for all the same, and then stands until it is carried out; before, it is
-    withdrawn when somebody wants the unit. One unit is refreshed at a time, and its banks are to
-    be left alone by everybody else meanwhile.
+    withdrawn when somebody wants the unit who need not wait for the bus to turn. One unit is
+    refreshed at a time, and its banks are to be left alone by everybody else meanwhile.
 
     Where reads and writes take turns on the bus, refreshes pass while others wait for their turn:
     when a drain of writes begins, those of units that nobody wants; and when either direction

@@ -54,7 +54,8 @@ class Join:
         Bit c: pseudo-channel c delivers a part.
     broadcast, query, copy : bool, Place, Place
         Before the join opens, the queries at ``query`` of pseudo-channel 0 are copied to ``copy``
-        of every member, where its descriptor reads them.
+        of every member, where its descriptor reads them. No copies of a join whose record is not
+        there yet may lie there.
     """
 
     tenant: int

@@ -274,10 +274,10 @@ class DmaSpec:
     jobs : int
         Descriptors of one channel that may be under way, a power of two.
     read_lanes, write_lanes : int
-        Segments that are read, or written, at a time.
+        Segments that are read, or written, at a time; at most as many as there are slots.
     lane_requests : int
         Unanswered reads of one segment, so that a bank in refresh does not fill the memory
-        channel's queue.
+        channel's queue. While writes wait, at most a lane's share of the channel's window.
     lane_writes : int
         Unacknowledged writes of a lane, for the same reason.
     """
@@ -296,8 +296,8 @@ class DmaSpec:
         require_int("jobs", self.jobs, 2, 8)
         if self.jobs & self.jobs - 1:
             raise SpecError("jobs", self.jobs, "a power of two")
-        require_int("read_lanes", self.read_lanes, 1, 14)
-        require_int("write_lanes", self.write_lanes, 1, 8)
+        require_int("read_lanes", self.read_lanes, 1, self.slots)
+        require_int("write_lanes", self.write_lanes, 1, min(self.slots, 8))
         require_int("lane_requests", self.lane_requests, 1, SEGMENT_BEATS)
         require_int("lane_writes", self.lane_writes, 1, SEGMENT_BEATS)
 

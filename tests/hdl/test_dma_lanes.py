@@ -137,6 +137,24 @@ def show_banks_in_turn(_: int, lanes_type: Any = Lanes, pool_type: Any = SlotPoo
     simulate(m, bench)
 
 
+def show_groups(_: int, lanes_type: Any = Lanes, pool_type: Any = SlotPool) -> None:
+    """Of three segments of even bank groups and one of an odd one, two lanes take one of each."""
+    per_group = SPEC.geometry.banks_per_sid // SPEC.geometry.bank_groups
+    lanes = lanes_type(SPEC, slots=DMA.slots, lanes=2, answers=False, requests=8)
+
+    async def bench(ctx: Any) -> None:
+        taken = []
+        for slot, group in enumerate((0, 2, 0, 1)):
+            ctx.set(lanes.offer, 1)
+            ctx.set(lanes.segment, {"slot": slot, "beats": 1, "spot": {"bank": group * per_group}})
+            if ctx.get(lanes.accept):
+                taken.append(slot)
+            await ctx.tick()
+        assert taken == [0, 3] and ctx.get(lanes.held) == 0b11
+
+    simulate(lanes, bench)
+
+
 def simulate(design: Any, bench: Any) -> None:
     """Runs a test bench to its end."""
     simulator = Simulator(design)
@@ -149,6 +167,10 @@ def test_a_lane_has_its_share_of_the_window_while_it_is_crowded() -> None:
     show_shares(0)
 
 
+def test_lanes_of_writes_are_kept_for_either_kind_of_bank_group() -> None:
+    show_groups(0)
+
+
 def test_banks_take_turns_where_each_has_several_rows() -> None:
     show_banks_in_turn(0)
 
@@ -159,6 +181,8 @@ MUTANTS = {
         LANES, "Mux(self.crowded, self.share, self.requests)", "self.requests", "shares"),
     "always crowded": Mutant(
         LANES, "Mux(self.crowded, self.share, self.requests)", "self.share", "shares"),
+    "any lane for any group": Mutant(LANES, "free & self._for(self.segment.spot)", "free",
+                                     "groups"),
     "oldest first whatever its bank": Mutant(
         POOL, "scarce & soon, scarce, able & soon, able", "scarce, able", "banks"),
     "two beats with the same bits": Mutant(LANES, " & ~twin)", ")", "answers"),
@@ -170,7 +194,8 @@ MUTANTS = {
 def test_a_mutant_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant = MUTANTS[name]
     unit = mutated(mutant, [mutant.module], monkeypatch)
-    show = {"answers": show_lanes, "shares": show_shares, "banks": show_banks_in_turn}[
+    show = {"answers": show_lanes, "shares": show_shares, "banks": show_banks_in_turn,
+            "groups": show_groups}[
         mutant.seen_by]
     types = {keyword: getattr(unit, name) for keyword, name in (
         ("lanes_type", "Lanes"), ("answers_type", "Answers"), ("pool_type", "SlotPool"))

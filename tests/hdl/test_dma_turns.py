@@ -13,7 +13,7 @@ from model.spec.dma import DmaSpec
 from model.spec.scheduling import SchedulerSpec
 from tests.rtl.mutants import Mutant, mutated
 
-DMA = DmaSpec(slots=4)
+DMA = DmaSpec(slots=4, read_lanes=4)
 LIMITS = SchedulerSpec(read_entries=6, write_entries=4, write_high=4)
 READS = 20
 

@@ -1,4 +1,4 @@
-"""Which columns may be served while an earlier port wants another row of the bank."""
+"""Which columns may be served, which rows closed, while another port wants the bank."""
 
 from typing import Any
 
@@ -22,11 +22,12 @@ def show_columns(unit: Any) -> None:
         ctx.set(unit.ready.rd, BANKS)
         ctx.set(unit.ready.pre, BANKS)
         ctx.set(unit.open, BANKS)
-        ctx.set(unit.credit, 0b11)
         for window in READS:
             ctx.set(unit.oldest[window], A)
 
-        def columns(first_hits: int, second_hits: int, urgent: int = 0) -> tuple[int, int]:
+        def columns(first_hits: int, second_hits: int, urgent: int = 0,
+                    credit: int = 0b11) -> tuple[int, int]:
+            ctx.set(unit.credit, credit)
             ctx.set(unit.wanted[0], A)
             ctx.set(unit.hits[0], first_hits)
             ctx.set(unit.wanted[2], BOTH)
@@ -41,6 +42,11 @@ def show_columns(unit: Any) -> None:
         assert columns(A, 0) == (BOTH, BOTH)            # what later ports want keeps nobody
         assert columns(0, BOTH, urgent=1 << 2) == (B, BOTH)
         assert columns(0, BOTH, urgent=1 << 0) == (BOTH, B)
+        assert columns(0, BOTH, credit=0b10) == (0, BOTH)       # who is stalled keeps nobody
+        columns(A, 0)
+        assert ctx.get(unit.precharges_ok[2]) & BOTH == B
+        columns(A, 0, credit=0b10)
+        assert ctx.get(unit.precharges_ok[2]) & BOTH == BOTH
 
     simulator = Simulator(unit)
     simulator.add_testbench(bench)
@@ -55,7 +61,12 @@ MUTANTS = {
     "hits of later ports go on": ("& ~contested, 0)),", ", 0)),"),
     "later ports count too": ("for e in earlier[:-1])", "for e in range(writes, 4, 2))"),
     "hits are contested too": ("self.wanted[e] & ~self.hits[e]", "self.wanted[e]"),
-    "not even an urgent one": ("C(0, banks)) & ~first)", "C(0, banks)))"),
+    "not even an urgent one": ("for e in earlier[:-1]) & ~first", "for e in earlier[:-1])"),
+    "who is stalled keeps columns": (
+        "Mux(self.credit[e // 2], self.wanted[e] & ~self.hits[e], 0)",
+        "self.wanted[e] & ~self.hits[e]"),
+    "who is stalled keeps rows open": (
+        "Mux(self.credit[e // 2], self.hits[e], 0)", "self.hits[e]"),
 }
 
 

@@ -57,6 +57,8 @@ def test_what_does_not_fit_a_record_is_refused() -> None:
         DmaSpec(jobs=3)
     with pytest.raises(SpecError, match="slots"):
         DmaSpec(slots=2)
+    with pytest.raises(SpecError, match="read_lanes"):
+        DmaSpec(slots=8)
 
 
 def test_neighbouring_rows_of_a_region_lie_in_different_bank_groups() -> None:

@@ -36,7 +36,7 @@ def _slice(options: dict[str, Any], simulator: str) -> Built:
 
 def test_counters_and_waveforms_agree_on_both_simulators() -> None:
     attentions = [{**ATTEND, "head_size": 64, "group": 2, "context": context}
-                  for context in (1, 33)]
+                  for context in (1, 17)]
     merge = [{"operation": "merge", "format": "bf16", "head_size": 64, "parts": 3}]
     # Icarus simulates some hundred clocks a second: not the move, which waits for two refreshes
     plans = {"verilator": [attentions, [MOVE]], "icarus": [attentions[1:]]}
