@@ -347,7 +347,7 @@ async def _wait_at_most_the_bound(dut: Any, *, reading: bool, rounds: int) -> No
 
 
 @cocotb.test(timeout_time=LIMIT_NS, timeout_unit="ns")
-@cocotb.parametrize(stalled=["dma", "host"])
+@cocotb.parametrize(stalled=["dma", "gpu"])
 async def a_stalled_port_does_not_stop_the_other(dut: Any, stalled: str) -> None:
     async with Bench(dut) as tb:
         bench = ChannelBench(tb)

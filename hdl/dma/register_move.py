@@ -12,7 +12,7 @@ from hdl.layouts import PortSignature
 from model.spec.dma import DmaSpec
 from model.spec.slice import SliceSpec
 
-REGISTER_DMA = DmaSpec(channels=1, jobs=2, slots=8, read_lanes=7)
+REGISTER_DMA = DmaSpec(channels=1, jobs=2, slots=8, read_lanes=4)
 """The buffer of this mover: eight rows, as many as a KV block of 128 elements a head."""
 
 
