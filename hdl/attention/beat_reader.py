@@ -1,5 +1,7 @@
 """Reads consecutive beats from memory, several at a time, and hands them out in order."""
 
+from typing import Any
+
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -13,6 +15,24 @@ from model.spec.slice import SliceSpec
 
 COUNT_BITS = 9
 """Bits of a number of beats: sixteen heads of sixteen beats."""
+
+
+class MemoryReads(wiring.Signature):
+    """Reads of beats that are told apart by the slots into which they go.
+
+    Members
+    -------
+    fetch, slot : ``Out(stream.Signature(spot))``, ``Out``
+        A read; its slot is to come back with the answer.
+    fetched, fetched_slot, status, content : ``In``
+        For one clock: an answer; they come in any order.
+    """
+
+    def __init__(self, spec: SliceSpec, *, depth: int) -> None:
+        super().__init__({
+            "fetch": Out(stream.Signature(spot_layout(spec))), "slot": Out(range(depth)),
+            "fetched": In(1), "fetched_slot": In(range(depth)), "status": In(Status),
+            "content": In(BEAT_WIDTH)})
 
 
 class BeatReader(wiring.Component):
@@ -35,10 +55,7 @@ class BeatReader(wiring.Component):
         forgotten.
     stop : ``In(1)``
         Nothing more is read.
-    fetch : ``Out(stream.Signature(spot))``, slot : ``Out``
-        A read; its slot is to come back with the answer.
-    fetched, fetched_slot, status, content : ``In``
-        Answers, in any order.
+    memory : ``Out(MemoryReads(spec, depth=depth))``
     o : ``Out(stream.Signature(256))``
         The beats.
     waiting : ``Out(1)``
@@ -53,12 +70,7 @@ class BeatReader(wiring.Component):
     place: data.View
     beats: Signal
     stop: Signal
-    fetch: stream.Interface
-    slot: Signal
-    fetched: Signal
-    fetched_slot: Signal
-    status: Signal
-    content: Signal
+    memory: Any
     o: stream.Interface
     waiting: Signal
     asked: Signal
@@ -69,9 +81,7 @@ class BeatReader(wiring.Component):
         self.spec, self.depth = spec, depth
         super().__init__({
             "start": In(1), "place": In(PLACE_LAYOUT), "beats": In(COUNT_BITS), "stop": In(1),
-            "fetch": Out(stream.Signature(spot_layout(spec))), "slot": Out(range(depth)),
-            "fetched": In(1), "fetched_slot": In(range(depth)), "status": In(Status),
-            "content": In(BEAT_WIDTH),
+            "memory": Out(MemoryReads(spec, depth=depth)),
             "o": Out(stream.Signature(BEAT_WIDTH)), "waiting": Out(1), "asked": Out(1),
             "bad": Out(1), "why": Out(Status),
         })
@@ -86,22 +96,23 @@ class BeatReader(wiring.Component):
         offered = Signal()              # a read that was shown stays
         where, _ = line_place(self.spec.geometry, first, beat)
         _, exists = line_place(self.spec.geometry, self.place, (self.beats - 1)[:COUNT_BITS])
-        asks, wrong = self.fetch.valid & self.fetch.ready, Signal()
+        memory, fetch = self.memory, self.memory.fetch
+        asks, wrong = fetch.valid & fetch.ready, Signal()
         m.d.comb += [
-            self.fetch.valid.eq((unread != 0) & order.room & (offered | ~self.stop)),
-            *(self.fetch.p[name].eq(value) for name, value in where.items()),
-            order.ask.eq(asks), self.slot.eq(order.slot), order.clear.eq(self.start),
-            wrong.eq(self.fetched & (self.status != Status.OK)),
-            order.answered.eq(self.fetched), order.answered_slot.eq(self.fetched_slot),
-            order.answer.data.eq(Mux(wrong, 0, self.content)),
+            fetch.valid.eq((unread != 0) & order.room & (offered | ~self.stop)),
+            *(fetch.p[name].eq(value) for name, value in where.items()),
+            order.ask.eq(asks), memory.slot.eq(order.slot), order.clear.eq(self.start),
+            wrong.eq(memory.fetched & (memory.status != Status.OK)),
+            order.answered.eq(memory.fetched), order.answered_slot.eq(memory.fetched_slot),
+            order.answer.data.eq(Mux(wrong, 0, memory.content)),
             self.o.valid.eq(order.o.valid | (zeros != 0)),
             self.o.payload.eq(Mux(zeros != 0, 0, order.o.p.data)),
             order.o.ready.eq(self.o.ready & (zeros == 0)),
             self.waiting.eq(order.waiting | offered), self.asked.eq(unread == 0),
             self.bad.eq(wrong | (self.start & ~exists)),
-            self.why.eq(Mux(wrong, self.status, Status.NO_SUCH_BANK)),
+            self.why.eq(Mux(wrong, memory.status, Status.NO_SUCH_BANK)),
         ]
-        m.d.sync += offered.eq(self.fetch.valid & ~self.fetch.ready)
+        m.d.sync += offered.eq(fetch.valid & ~fetch.ready)
         with m.If(asks):
             m.d.sync += [beat.eq(beat + 1), unread.eq(unread - 1)]
         with m.If((zeros != 0) & self.o.ready):

@@ -1,13 +1,14 @@
 """A new token's K and V, from where the model has left them to the sequencer."""
 
+from typing import Any
+
 from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hdl.attention.beat_reader import COUNT_BITS, BeatReader
+from hdl.attention.beat_reader import COUNT_BITS, BeatReader, MemoryReads
 from hdl.attention.token_writer import token_layout
-from hdl.dma.layouts import PLACE_LAYOUT, spot_layout
-from hdl.layouts import BEAT_WIDTH
+from hdl.dma.layouts import PLACE_LAYOUT
 from model.spec.attention import BLOCK_TOKENS
 from model.spec.port import Status
 from model.spec.slice import SliceSpec
@@ -34,7 +35,7 @@ class BlockAppend(wiring.Component):
         For one clock: all columns have been handed on, or none will.
     failed, why : ``Out(1)``, ``Out(Status)``
         Something of the token could not be read; until the next ``load``.
-    fetch, slot, fetched, fetched_slot, status, content : see :class:`BeatReader`
+    memory : ``Out(MemoryReads(spec, depth=depth))``
     token : ``Out(stream.Signature(token_layout(spec)))``
         Its columns.
     waiting : ``Out(1)``
@@ -51,12 +52,7 @@ class BlockAppend(wiring.Component):
     done: Signal
     failed: Signal
     why: Signal
-    fetch: stream.Interface
-    slot: Signal
-    fetched: Signal
-    fetched_slot: Signal
-    status: Signal
-    content: Signal
+    memory: Any
     token: stream.Interface
     waiting: Signal
 
@@ -69,24 +65,19 @@ class BlockAppend(wiring.Component):
             "go": In(1), "bank": In(range(max(2, g.pim_banks))),
             "number": In(range(BLOCK_TOKENS)),
             "done": Out(1), "failed": Out(1), "why": Out(Status),
-            "fetch": Out(stream.Signature(spot_layout(spec))), "slot": Out(range(self.depth)),
-            "fetched": In(1), "fetched_slot": In(range(self.depth)), "status": In(Status),
-            "content": In(BEAT_WIDTH),
+            "memory": Out(MemoryReads(spec, depth=self.depth)),
             "token": Out(stream.Signature(token_layout(spec))), "waiting": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.reader = reader = BeatReader(self.spec, depth=self.depth)
-        connect(m, reader.fetch, flipped(self.fetch))
+        connect(m, reader.memory, flipped(self.memory))
         beats = Signal(COUNT_BITS)
         m.d.comb += [
             beats.eq(2 * (self.last_chunk + 1)),
             reader.start.eq(self.load), reader.place.eq(self.place), reader.beats.eq(beats),
-            reader.stop.eq(self.stop), self.slot.eq(reader.slot),
-            reader.fetched.eq(self.fetched), reader.fetched_slot.eq(self.fetched_slot),
-            reader.status.eq(self.status), reader.content.eq(self.content),
-            self.waiting.eq(reader.waiting),
+            reader.stop.eq(self.stop), self.waiting.eq(reader.waiting),
         ]
         with m.If(self.load | (reader.bad & ~self.failed)):
             m.d.sync += [self.failed.eq(reader.bad), self.why.eq(reader.why)]

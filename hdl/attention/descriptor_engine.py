@@ -223,8 +223,8 @@ class DescriptorEngine(wiring.Component):
             (rings.fetch, rings.fetch.p.spot, Source.RING,
              Cat(rings.fetch.p.half, rings.fetch.p.ring)),
             (walker.fetch, walker.fetch.p, Source.LIST, Const(0, 1)),
-            (feeder.fetch, feeder.fetch.p, Source.QUERY, feeder.slot),
-            (appender.fetch, appender.fetch.p, Source.TOKEN, appender.slot)]
+            *((part.memory.fetch, part.memory.fetch.p, source, part.memory.slot)
+              for part, source in ((feeder, Source.QUERY), (appender, Source.TOKEN)))]
         writes: list[tuple[Any, Any, Source, Value]] = [
             (results.write, results.write.p.spot, Source.OUTPUT, jobs.writing),
             (records.write, records.write.p.spot, Source.RECORD, Const(0, 1))]
@@ -256,15 +256,17 @@ class DescriptorEngine(wiring.Component):
             rings.fetched.eq(of(Source.RING)), rings.fetched_half.eq(tag.number[0]),
             rings.fetched_ring.eq(tag.number[1:1 + RING_BITS]),
             walker.fetched.eq(of(Source.LIST)),
-            feeder.fetched.eq(of(Source.QUERY)),
-            appender.fetched.eq(of(Source.TOKEN)),
             jobs.answered.eq(of(Source.OUTPUT)),
             jobs.answered_job.eq(tag.number[:len(jobs.answered_job)]),
             jobs.answer.eq(answer.p.status),
             records.answered.eq(of(Source.RECORD)), records.answer.eq(answer.p.status),
             *(part.ok.eq(ok) for part in (rings, walker)),
-            *(part.fetched_slot.eq(tag.number[:len(part.fetched_slot)])
-              for part in (feeder, appender)),
-            *(part.status.eq(answer.p.status) for part in (feeder, appender)),
-            *(part.content.eq(answer.p.data) for part in (rings, walker, feeder, appender)),
+            *(part.content.eq(answer.p.data) for part in (rings, walker)),
         ]
+        for part, source in ((feeder, Source.QUERY), (appender, Source.TOKEN)):
+            memory = part.memory
+            m.d.comb += [
+                memory.fetched.eq(of(source)), memory.status.eq(answer.p.status),
+                memory.fetched_slot.eq(tag.number[:len(memory.fetched_slot)]),
+                memory.content.eq(answer.p.data),
+            ]

@@ -240,15 +240,18 @@ class JoinEngine(wiring.Component):
     def _memory(self, m: Module, rings: Any, results: Any, records: Any, book: Any,
                 queries: Any) -> None:
         fetch = rings.fetch.p
-        ways: list[tuple[Any, Any, Value | int, Value | int]] = [
+        memory = queries.memory
+        reads: list[tuple[Any, Any, Value | int, Value | int]] = [
             (rings.fetch, fetch.spot, Mux(fetch.half, SECOND_HALF, FIRST_HALF), fetch.ring),
-            (queries.fetch, queries.fetch.p, QUERY, queries.slot),
+            (memory.fetch, memory.fetch.p, QUERY, memory.slot)]
+        writes: list[tuple[Any, Any, Value | int, Value | int]] = [
             (queries.write_0, queries.write_0.p.spot, COPY, 0),
             (results.write, results.write.p.spot, OUTPUT, book.writing),
             (records.write, records.write.p.spot, RECORD, 0)]
-        m.submodules.share = share = StreamShare(request_layout(self.spec), len(ways))
+        m.submodules.share = share = StreamShare(
+            request_layout(self.spec), len(reads) + len(writes))
         connect(m, share.o, flipped(self.port.request))
-        for n, (port, spot, kind, number) in enumerate(ways):
+        for n, (port, spot, kind, number) in enumerate([*reads, *writes]):
             way: Any = getattr(share, f"i_{n}")
             tag = data.View(TAG, way.p.tag)
             own = data.View(JOIN_TAG, tag.number)
@@ -257,26 +260,27 @@ class JoinEngine(wiring.Component):
                 tag.source.eq(Source.JOIN), own.kind.eq(kind), own.number.eq(number),
                 way.p.bank.eq(spot.bank), way.p.row.eq(spot.row), way.p.column.eq(spot.column),
             ]
-            if n > 1:
+            if n >= len(reads):
                 m.d.comb += [way.p.write.eq(1), way.p.data.eq(port.p.data)]
 
         answer = self.port.response
         tag = data.View(TAG, answer.p.tag)
         own = data.View(JOIN_TAG, tag.number)
         comes = answer.valid & (tag.source == Source.JOIN)
-        reads, writes = comes & ~answer.p.write, comes & answer.p.write
+        was_read, was_written = comes & ~answer.p.write, comes & answer.p.write
         m.d.comb += [
             answer.ready.eq(1),
-            rings.fetched.eq(reads & own.kind.matches(FIRST_HALF, SECOND_HALF)),
+            rings.fetched.eq(was_read & own.kind.matches(FIRST_HALF, SECOND_HALF)),
             rings.fetched_half.eq(own.kind == SECOND_HALF),
             rings.fetched_ring.eq(own.number[:RING_BITS]),
             rings.ok.eq(answer.p.status == Status.OK), rings.content.eq(answer.p.data),
-            queries.fetched.eq(reads & (own.kind == QUERY)), queries.fetched_slot.eq(own.number),
-            queries.status.eq(answer.p.status), queries.content.eq(answer.p.data),
-            queries.answered_0.eq(writes & (own.kind == COPY)),
+            memory.fetched.eq(was_read & (own.kind == QUERY)), memory.fetched_slot.eq(own.number),
+            memory.status.eq(answer.p.status), memory.content.eq(answer.p.data),
+            queries.answered_0.eq(was_written & (own.kind == COPY)),
             queries.answer_0.eq(answer.p.status),
-            book.answered.eq(writes & (own.kind == OUTPUT)), book.answered_join.eq(own.number),
+            book.answered.eq(was_written & (own.kind == OUTPUT)),
+            book.answered_join.eq(own.number),
             book.answer.eq(answer.p.status),
-            records.answered.eq(writes & (own.kind == RECORD)),
+            records.answered.eq(was_written & (own.kind == RECORD)),
             records.answer.eq(answer.p.status),
         ]

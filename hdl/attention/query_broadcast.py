@@ -6,13 +6,12 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hdl.attention.beat_reader import COUNT_BITS, BeatReader
+from hdl.attention.beat_reader import COUNT_BITS, BeatReader, MemoryReads
 from hdl.attention.descriptor_layouts import write_layout
 from hdl.attention.gather import Broadcast
 from hdl.attention.join_layouts import JOIN_TAG
-from hdl.dma.layouts import PLACE_LAYOUT, spot_layout
+from hdl.dma.layouts import PLACE_LAYOUT
 from hdl.dma.region import line_place
-from hdl.layouts import BEAT_WIDTH
 from model.spec.port import Status
 from model.spec.slice import SliceSpec
 
@@ -36,7 +35,8 @@ class QueryBroadcast(wiring.Component):
     -------
     start, source, copy, beats, members : ``In``
         Copies so many beats, at least one, to these members; not again before ``done``.
-    fetch, slot, fetched, fetched_slot, status, content : see :class:`BeatReader`
+    memory : ``Out(MemoryReads(spec, depth=READS))``
+        To that of pseudo-channel 0.
     write_0 and so on : ``Out(stream.Signature(write_layout(spec)))``
         To the memory of each pseudo-channel.
     answered_0, answer_0 and so on : ``In(1)``, ``In(Status)``
@@ -50,12 +50,7 @@ class QueryBroadcast(wiring.Component):
     copy: data.View
     beats: Signal
     members: Signal
-    fetch: stream.Interface
-    slot: Signal
-    fetched: Signal
-    fetched_slot: Signal
-    status: Signal
-    content: Signal
+    memory: Any
     done: Signal
     why: Signal
 
@@ -64,9 +59,7 @@ class QueryBroadcast(wiring.Component):
         super().__init__({
             "start": In(1), "source": In(PLACE_LAYOUT), "copy": In(PLACE_LAYOUT),
             "beats": In(COUNT_BITS), "members": In(channels),
-            "fetch": Out(stream.Signature(spot_layout(spec))), "slot": Out(range(READS)),
-            "fetched": In(1), "fetched_slot": In(range(READS)), "status": In(Status),
-            "content": In(BEAT_WIDTH),
+            "memory": Out(MemoryReads(spec, depth=READS)),
             **{f"write_{n}": Out(stream.Signature(write_layout(spec))) for n in range(channels)},
             **{f"answered_{n}": In(1) for n in range(channels)},
             **{f"answer_{n}": In(Status) for n in range(channels)},
@@ -82,12 +75,9 @@ class QueryBroadcast(wiring.Component):
         busy, goes = Signal(), Signal()
         where, _ = line_place(self.spec.geometry, copy, beat)
         _, exists = line_place(self.spec.geometry, self.copy, (self.beats - 1)[:COUNT_BITS])
-        connect(m, reader.fetch, flipped(self.fetch))
+        connect(m, reader.memory, flipped(self.memory))
         m.d.comb += [
             reader.start.eq(self.start), reader.place.eq(self.source), reader.beats.eq(self.beats),
-            self.slot.eq(reader.slot), reader.fetched.eq(self.fetched),
-            reader.fetched_slot.eq(self.fetched_slot), reader.status.eq(self.status),
-            reader.content.eq(self.content),
             broadcast.members.eq(who), broadcast.i.valid.eq(reader.o.valid),
             broadcast.i.p.data.eq(reader.o.payload), reader.o.ready.eq(broadcast.i.ready),
             *(broadcast.i.p.spot[name].eq(value) for name, value in where.items()),

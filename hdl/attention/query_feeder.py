@@ -7,8 +7,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hdl.attention.beat_reader import COUNT_BITS, BeatReader
-from hdl.dma.layouts import PLACE_LAYOUT, spot_layout
+from hdl.attention.beat_reader import COUNT_BITS, BeatReader, MemoryReads
+from hdl.dma.layouts import PLACE_LAYOUT
 from hdl.layouts import BEAT_WIDTH
 from model.spec.attention_descriptor import EngineSpec
 from model.spec.port import Status
@@ -34,7 +34,7 @@ class QueryFeeder(wiring.Component):
     i : ``In(stream.Signature(query_job_layout(engine)))``
     verdict, attended : ``In(1)``
         For one clock: the oldest attention without a verdict has begun, or will not begin.
-    fetch, slot, fetched, fetched_slot, status, content : see :class:`BeatReader`
+    memory : ``Out(MemoryReads(spec, depth=engine.reads))``
     o : ``Out(stream.Signature(256))``
         To the sequencer.
     bad, bad_job, why : ``Out``
@@ -44,12 +44,7 @@ class QueryFeeder(wiring.Component):
     i: stream.Interface
     verdict: Signal
     attended: Signal
-    fetch: stream.Interface
-    slot: Signal
-    fetched: Signal
-    fetched_slot: Signal
-    status: Signal
-    content: Signal
+    memory: Any
     o: stream.Interface
     bad: Signal
     bad_job: Signal
@@ -57,13 +52,10 @@ class QueryFeeder(wiring.Component):
 
     def __init__(self, spec: SliceSpec, engine: EngineSpec) -> None:
         self.spec, self.engine = spec, engine
-        depth = engine.reads
         super().__init__({
             "i": In(stream.Signature(query_job_layout(engine))),
             "verdict": In(1), "attended": In(1),
-            "fetch": Out(stream.Signature(spot_layout(spec))), "slot": Out(range(depth)),
-            "fetched": In(1), "fetched_slot": In(range(depth)), "status": In(Status),
-            "content": In(BEAT_WIDTH),
+            "memory": Out(MemoryReads(spec, depth=engine.reads)),
             "o": Out(stream.Signature(BEAT_WIDTH)),
             "bad": Out(1), "bad_job": Out(range(engine.jobs)), "why": Out(Status),
         })
@@ -76,11 +68,8 @@ class QueryFeeder(wiring.Component):
         m.submodules.verdicts = verdicts = SyncFIFO(width=1, depth=self.engine.jobs)
         job: Any = data.View(layout, jobs.r_data)
         left, over = Signal(COUNT_BITS), Signal()
-        connect(m, reader.fetch, flipped(self.fetch))
+        connect(m, reader.memory, flipped(self.memory))
         m.d.comb += [
-            self.slot.eq(reader.slot), reader.fetched.eq(self.fetched),
-            reader.fetched_slot.eq(self.fetched_slot), reader.status.eq(self.status),
-            reader.content.eq(self.content),
             jobs.w_data.eq(self.i.payload.as_value()), jobs.w_en.eq(self.i.valid),
             self.i.ready.eq(jobs.w_rdy),
             verdicts.w_data.eq(self.attended), verdicts.w_en.eq(self.verdict),

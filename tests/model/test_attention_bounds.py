@@ -32,6 +32,10 @@ def test_a_wave_is_every_row_of_k_and_v():
     assert bounds.wave_clocks(FULL, head_size=128, group=1) == 8 * 105
     # 16 tokens of 5 columns: 2 rows and a half, of each
     assert bounds.wave_clocks(FULL, head_size=80, group=1) == 2 * (2 * 105 + 20 + 15 * 2 + 6 + 17)
+    assert bounds.wave_clocks(FULL, head_size=80, group=8) == 2 * (2 * 291 + 20 + 15 * 8 + 6 + 17)
+    # 16 tokens of 6 columns: 3 rows of each
+    assert bounds.wave_clocks(FULL, head_size=96, group=1) == 6 * 105
+    assert bounds.wave_clocks(FULL, head_size=96, group=8) == 6 * 291
 
 
 def test_32_lanes_pass_over_two_heads_at_a_time():
