@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Flow
@@ -289,12 +290,20 @@ def run(built: Built, bench: str, work: Path, *, seed: int = 1,
     parameters : mapping, optional
         What :func:`tb.bench.parameters` returns inside the bench; must be JSON.
     tests : sequence of str
-        Names of the tests to run; all by default.
+        Names of the tests to run, as regular expressions, each with all its parameters; all
+        tests by default.
 
     Returns
     -------
     Path
         ``work``, for what the bench left there.
+
+    Raises
+    ------
+    BenchFailure
+        If a test failed, or none ran.
+    LookupError
+        If one of ``tests`` is not in the bench: a mutant must not be taken for noticed by that.
     """
     work = work.resolve()
     work.mkdir(parents=True, exist_ok=True)
@@ -302,20 +311,35 @@ def run(built: Built, bench: str, work: Path, *, seed: int = 1,
     runner.build_dir = built.directory
     results, log = work / "results.xml", work / "sim.log"
     results.unlink(missing_ok=True)
+    stopped: BaseException | None = None
     try:
         runner.test(
             hdl_toplevel=built.toplevel, hdl_toplevel_lang="verilog", test_module=bench,
             build_dir=built.directory, test_dir=work, results_xml=str(results), seed=seed,
             waves=built.waves is not None, timescale=TIMESCALE, log_file=log,
-            test_filter=f"({'|'.join(tests)})$" if tests else None,
+            test_filter=_named("|".join(tests)) if tests else None,
             extra_env={BENCH_VARIABLE: json.dumps(
                 {"inputs": built.inputs, "parameters": dict(parameters or {})})})
-    except SystemExit as stop:       # under pytest the runner exits on a failing test
-        raise BenchFailure(_tail(bench, built, seed, log)) from stop
-    ran, failed = get_results(results)
-    if ran == 0 or failed:
-        raise BenchFailure(_tail(bench, built, seed, log))
+    except (SystemExit, RuntimeError) as stop:      # exits on a failing test under pytest
+        stopped = stop
+    names = _names(results) if results.exists() else None
+    for test in tests if names is not None else ():
+        if not any(re.search(_named(test), f"{bench}.{name}") for name in names or ()):
+            raise LookupError(f"{bench}: no test is named {test!r}") from stopped
+    if isinstance(stopped, RuntimeError):
+        raise stopped
+    if stopped or not names or get_results(results)[1]:
+        raise BenchFailure(_tail(bench, built, seed, log)) from stopped
     return work
+
+
+def _named(test: str) -> str:
+    """What the full name of a test matches; parameters follow a slash."""
+    return rf"\.(?:{test})(?:/.*)?$"
+
+
+def _names(results: Path) -> list[str]:
+    return [case.attrib["name"] for case in ElementTree.parse(results).iter("testcase")]
 
 
 def _tail(bench: str, built: Built, seed: int, log: Path) -> str:
