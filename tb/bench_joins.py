@@ -6,13 +6,14 @@ from typing import Any
 import cocotb
 from cocotb.triggers import RisingEdge
 
+from hdl.attention.descriptor_layouts import PartKind
 from model.golden.attention_descriptor import Outcome
 from model.golden.attention_join import Answer
 from model.spec.attention_descriptor import Opcode, Result
 from model.spec.attention_join import FOREIGN
 from model.spec.dma import Place
 from model.spec.port import Status
-from tb.join_software import COPIES, EVERY, SPEC, JoinBench, beats_of
+from tb.join_software import COPIES, ENGINE, EVERY, SPEC, JoinBench, beats_of
 
 NOTHING = Answer(result=Result.ALL_ELSEWHERE)
 
@@ -194,6 +195,54 @@ async def outsiders_are_members_too(dut: Any) -> None:
         good = tb.post(0, (2, FOREIGN))
         await tb.ring(0)
         await tb.deliver(good)
+        await tb.finish()
+
+
+@cocotb.test(timeout_time=200, timeout_unit="us")
+async def a_foreign_part_may_break_off(dut: Any) -> None:
+    """In its first, a middle or its last beat, by word or by silence; late beats are dropped."""
+    async with JoinBench(dut) as tb:
+        tb.begin()
+        length, strays = 2 * (1 + 64 // 8), 0
+        for beats in (1, length // 2, length // 2 + 1, length - 1):
+            for says in (True, False):
+                why = Result.QUERY_FAULT if says else Result.TIMED_OUT
+                tb.silent = {0}                         # so that no head is whole before
+                join = tb.post(0, (0, FOREIGN))
+                other = tb.post(1, (1, FOREIGN))
+                words = beats_of(tb.posted[0][-1].answers[FOREIGN])
+                await tb.ring(0, 1)
+                await tb.deliver(join, beats=beats)
+                if says:
+                    await tb.deliver(join, Answer(result=why))
+                else:
+                    await tb.clocks(ENGINE.patience - 60)
+                    await tb.deliver(other, beats=1)    # which is no sign of life
+                    await tb.clocks(100)
+                    strays += 1
+                await tb.outside.put(tb.foreign_beat(join, words[0], PartKind.BROKEN))
+                await tb.clocks(length)
+                for word in words[beats:]:
+                    await tb.outside.put(tb.foreign_beat(join, word))
+                strays += 1 + length - beats
+                # Once a part is over, a beat of its name is nobody's.
+                await tb.deliver(other)
+                tb.silent.clear()
+                await tb.finish(strays=strays, instead={join.join: Outcome(
+                    Result.MEMBER_FAILED, detail=why, entry=FOREIGN)})
+
+
+@cocotb.test(timeout_time=100, timeout_unit="us")
+async def a_foreign_part_that_pauses_is_awaited(dut: Any) -> None:
+    """Almost as long as it may be silent, in each of its beats."""
+    async with JoinBench(dut) as tb:
+        tb.begin()
+        join = tb.post(0, (FOREIGN,), heads=1)
+        await tb.ring(0)
+        await tb.deliver(join, beats=1)
+        for word in beats_of(tb.posted[0][0].answers[FOREIGN])[1:]:
+            await tb.clocks(ENGINE.patience - 4)
+            await tb.outside.put(tb.foreign_beat(join, word))
         await tb.finish()
 
 

@@ -35,7 +35,7 @@ from tb.port_agent import painted
 
 SPEC = SliceSpec(geometry=ChannelGeometry(pim_banks=2, capacity_banks=2, rows=32, row_bytes=512),
                  pim=PimSpec(head_size_max=80, group_max=2, exponent_fraction_bits=8))
-ENGINE = EngineSpec(rings=2, jobs=2, lookups=2, reads=2, joins=2)
+ENGINE = EngineSpec(rings=2, jobs=2, lookups=2, reads=2, joins=2, patience=400)
 CHANNELS = 3
 """What is built: a die of three pseudo-channels, of which two joins may be open."""
 

@@ -88,6 +88,7 @@ class PartKind(enum.Enum):
     DATA = 0        # of a part: for each head the header, then the outputs
     EMPTY = 1       # the member has nothing to add
     FAILED = 2      # it will have no part; data: Result
+    BROKEN = 3      # what is left of a part that has begun follows as zeros; data: Result
 
 
 MEMBER_PART = data.StructLayout({"join": JOIN_BITS, "kind": PartKind, "data": BEAT_WIDTH})

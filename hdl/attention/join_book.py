@@ -20,7 +20,7 @@ class JoinBook(wiring.Component):
 
     A member is awaited until the last beat of its part has come, or word that there is none. Once
     one has failed, a foreign part that has not begun is not awaited any more: who delivers it may
-    never have been asked.
+    never have been asked. One that is broken has failed, and is awaited to its end.
 
     Parameters
     ----------
@@ -165,9 +165,9 @@ class JoinBook(wiring.Component):
     def _members(self, m: Module, j: int, entry: Any, opens: Value
                  ) -> tuple[Signal, Signal, Any]:
         """Who is awaited by a join, whether there is a part, and what went wrong first."""
-        awaited, begun, ends, lost, gone = (
+        awaited, begun, ends, lost, fails, gone = (
             Signal(self.members, name=f"{name}_{j}")
-            for name in ("awaited", "begun", "ends", "lost", "gone"))
+            for name in ("awaited", "begun", "ends", "lost", "fails", "gone"))
         given, trouble = Signal(name=f"given_{j}"), Signal(TROUBLE, name=f"trouble_{j}")
         member, detail = Signal(16, name=f"member_{j}"), Signal(8, name=f"detail_{j}")
         failed = trouble.result != Result.DONE
@@ -180,6 +180,7 @@ class JoinBook(wiring.Component):
             unbegun = awaited[n] & ~begun[n] & ~starts
             m.d.comb += [
                 lost[n].eq((unbegun & self.cancel) | (mine & news.failed)),
+                fails[n].eq(lost[n] | (mine & news.broken)),
                 gone[n].eq(lost[n] | (mine & news.empty) | (unbegun & failed & foreign)),
                 ends[n].eq(gone[n] | (mine & news.given)),
                 getattr(self, f"away_{n}")[j].eq(gone[n]),
@@ -190,10 +191,11 @@ class JoinBook(wiring.Component):
             gives.append(mine & news.given)
             with m.If(starts):
                 m.d.sync += begun[n].eq(1)
-            with m.If(lost[n]):
+            with m.If(fails[n]):
                 m.d.comb += [
                     member.eq(FOREIGN if foreign else n),
-                    detail.eq(Mux(mine & news.failed, news.why, Result.CANCELLED))]
+                    detail.eq(Mux(mine & (news.failed | news.broken), news.why,
+                                  Result.CANCELLED))]
         m.d.sync += awaited.eq(awaited & ~ends)
         with m.If(Cat(gives).any()):
             m.d.sync += given.eq(1)
@@ -201,7 +203,7 @@ class JoinBook(wiring.Component):
             m.d.sync += [trouble.result.eq(Result.OUTPUT_FAULT),
                          trouble.detail.eq(Mux(self._refused(j), self.answer,
                                                Status.NO_SUCH_BANK))]
-        with m.If(lost.any() & (~failed | ((trouble.result == Result.MEMBER_FAILED)
+        with m.If(fails.any() & (~failed | ((trouble.result == Result.MEMBER_FAILED)
                                            & (member < trouble.entry)))):
             m.d.sync += [trouble.result.eq(Result.MEMBER_FAILED), trouble.detail.eq(detail),
                          trouble.entry.eq(member)]

@@ -16,7 +16,7 @@ from hdl.attention.descriptor_layouts import (
 from hdl.attention.gather import slot_part_layout
 from hdl.attention.join_layouts import HEAD_BITS, NEWS
 from hdl.layouts import AttentionShape
-from model.spec.attention_descriptor import EngineSpec
+from model.spec.attention_descriptor import EngineSpec, Result
 from model.spec.gather import GatherSpec
 
 
@@ -72,6 +72,7 @@ class JoinLane(wiring.Component):
             self.news.given.eq(self.o.valid & ends & last),
             self.news.empty.eq(self.i.valid & (part.kind == PartKind.EMPTY)),
             self.news.failed.eq(self.i.valid & (part.kind == PartKind.FAILED)),
+            self.news.broken.eq(self.i.valid & (part.kind == PartKind.BROKEN)),
         ]
         with m.If(self.o.valid):
             m.d.sync += beat.eq(Mux(ends, 0, beat + 1))
@@ -82,6 +83,10 @@ class JoinLane(wiring.Component):
 
 class ForeignGate(wiring.Component):
     """Lets in what comes from outside if an open join awaits it, and drops the rest; no latency.
+
+    A part that has begun is given up when its source says ``FAILED``, or nothing for ``patience``
+    clocks: the lane is told that it is ``BROKEN``, and what is left of it is made of zeros, so that
+    the gatherer, which has room for all of it, gets all of it.
 
     Parameters
     ----------
@@ -94,7 +99,7 @@ class ForeignGate(wiring.Component):
     board : ``In(board_layout(engine))``
         Joins that await a foreign part.
     midst : ``In(1)``
-        A part has begun: only beats of the same join may follow, and no other kind.
+        A part has begun: only beats of the same join may follow, or its failure.
     o : ``Out(stream.Signature(MEMBER_PART))``
     stray : ``Out(1)``
         For one clock: a beat was dropped.
@@ -116,18 +121,34 @@ class ForeignGate(wiring.Component):
         m = Module()
         part: Any = self.foreign.p
         number, before = Signal(JOIN_BITS), Signal(JOIN_BITS)
-        hits = Signal(self.engine.joins)
-        fits = ~self.midst | ((part.kind == PartKind.DATA) & (number == before))
+        hits, enters, known = Signal(self.engine.joins), Signal(), Signal()
+        given_up, pads = Signal(), Signal()
+        silence = Signal(range(self.engine.patience + 1))
+        late, padding = silence == self.engine.patience, given_up & self.midst
+        same, fails = number == before, part.kind == PartKind.FAILED
         m.d.comb += [
             hits.eq(Cat(entry.valid & (entry.join == part.join) & (entry.tenant == part.tenant)
                         for entry in (self.board[n] for n in range(self.engine.joins)))),
-            self.foreign.ready.eq(1), self.o.valid.eq(self.foreign.valid & hits.any() & fits),
-            self.o.p.join.eq(number), self.o.p.kind.eq(part.kind), self.o.p.data.eq(part.data),
-            self.stray.eq(self.foreign.valid & ~self.o.valid),
+            self.foreign.ready.eq(1),
+            known.eq(self.foreign.valid & hits.any() & (part.kind != PartKind.BROKEN)),
+            enters.eq(known & ~padding & (~self.midst | (
+                same & ((part.kind == PartKind.DATA) | fails)))),
+            pads.eq(self.midst & ~enters & (given_up | late)),
+            self.stray.eq(self.foreign.valid & ~enters),
+            self.o.valid.eq(enters | pads), self.o.p.join.eq(Mux(enters, number, before)),
         ]
+        with m.If(enters):
+            m.d.comb += [self.o.p.kind.eq(Mux(self.midst & fails, PartKind.BROKEN, part.kind)),
+                         self.o.p.data.eq(part.data)]
+        with m.Elif(~given_up):
+            m.d.comb += [self.o.p.kind.eq(PartKind.BROKEN), self.o.p.data.eq(Result.TIMED_OUT)]
         for n in range(self.engine.joins):
             with m.If(hits[n]):
                 m.d.comb += number.eq(n)
-        with m.If(self.o.valid):
+        m.d.sync += [
+            silence.eq(Mux(enters | ~self.midst | late, 0, silence + 1)),
+            given_up.eq(self.midst & (given_up | pads | (enters & fails))),
+        ]
+        with m.If(enters):
             m.d.sync += before.eq(number)
         return m

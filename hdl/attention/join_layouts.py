@@ -16,9 +16,9 @@ HEAD_TAG = data.StructLayout({"join": JOIN_BITS, "head": HEAD_BITS})
 """By which the gatherer knows a head."""
 
 NEWS = data.StructLayout({
-    "join": JOIN_BITS, "begun": 1, "given": 1, "empty": 1, "failed": 1, "why": 8})
+    "join": JOIN_BITS, "begun": 1, "given": 1, "empty": 1, "failed": 1, "broken": 1, "why": 8})
 """For one clock, of a member of a join: the first beat of its part has come, or the last; it has
-nothing to add; it has failed, with a ``Result``."""
+nothing to add; it has failed, or what it has begun has, with a ``Result``."""
 
 JOIN_TAG = data.StructLayout({"number": TAG_WIDTH - 5, "kind": 2})
 """Number of an access of source ``JOIN``: of a ring, join or slot; what for."""

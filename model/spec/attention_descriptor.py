@@ -29,7 +29,7 @@ class Result(enum.IntEnum):
     Up to ``BAD_CONTEXT``, and with ``BAD_JOIN`` and ``BAD_MEMBERS``, it was refused and nothing was
     read for it; where several apply, the first is named. Behind it, the first trouble in the order
     of the list is named. Without ``DONE`` no output is written, or not all of it with
-    ``OUTPUT_FAULT``.
+    ``OUTPUT_FAULT``, or if the foreign part of a join has broken off.
     """
 
     DONE = 0
@@ -58,6 +58,7 @@ class Result(enum.IntEnum):
     BAD_MEMBERS = 22        # a join of nobody, or of a pseudo-channel that the die does not have
     MEMBER_FAILED = 23      # no part of a join; entry: whose; detail: how its descriptor ended
     CANCELLED = 24          # as that detail: software gave up waiting
+    TIMED_OUT = 25          # as that detail: a foreign part that has begun did not go on
 
 
 DESCRIPTOR: Mapping[str, int] = {
@@ -193,6 +194,8 @@ class EngineSpec:
         banks go without a block.
     joins : int
         Joins that may be open in the die at a time, a power of two.
+    patience : int
+        Clocks after which a foreign part that has begun and does not go on is given up.
     """
 
     rings: int = 4
@@ -201,10 +204,12 @@ class EngineSpec:
     reads: int = 8
     bank_blocks: int = 4
     joins: int = 4
+    patience: int = 1 << 16
 
     def __post_init__(self) -> None:
         require_int("rings", self.rings, 1, 8)
         require_int("bank_blocks", self.bank_blocks, 1, 64)
+        require_int("patience", self.patience, 1, 1 << 24)
         for name, most in (("jobs", 4), ("lookups", 32), ("reads", 32), ("joins", 8)):
             value = getattr(self, name)
             require_int(name, value, 2, most)

@@ -26,6 +26,7 @@ WITHOUT = "members_without_a_part_are_not_waited_for"
 COPIES = "queries_reach_every_member_before_it_may_begin/rough=True"
 TROUBLED = "queries_that_cannot_be_copied_are_named"
 STRAYS = "what_nobody_awaits_is_dropped"
+BROKEN = "a_foreign_part_may_break_off"
 
 
 def _tenants_are_not_compared(unit: JoinFront, m: Module) -> None:
@@ -108,6 +109,24 @@ def _troubles_have_no_detail(unit: JoinFront, m: Module) -> None:
     m.d.comb += unit.detail.eq(0)
 
 
+def _silence_is_endured(unit: ForeignGate, m: Module) -> None:
+    with m.If(~unit.foreign.valid):
+        m.d.comb += unit.o.valid.eq(0)
+
+
+def _what_breaks_off_is_whole(unit: JoinLane, m: Module) -> None:
+    m.d.comb += unit.news.broken.eq(0)
+
+
+def _what_breaks_off_is_not_awaited(unit: JoinLane, m: Module) -> None:
+    m.d.comb += unit.news.failed.eq(unit.news.broken)
+
+
+def _late_beats_are_let_in(unit: ForeignGate, m: Module) -> None:
+    with m.If(unit.foreign.valid & unit.midst):
+        m.d.comb += [unit.o.valid.eq(1), unit.o.p.kind.eq(unit.foreign.p.kind)]
+
+
 FAULTS: dict[Plant, tuple[str, type]] = {
     _tenants_are_not_compared: (REFUSED, JoinFront),
     _refused_joins_have_no_members: (REFUSED, JoinFront),
@@ -121,6 +140,10 @@ FAULTS: dict[Plant, tuple[str, type]] = {
     _nothing_is_ever_cancelled: ("software_may_give_up", JoinBook),
     _heads_are_not_counted: (PARTS, JoinLane),
     _every_foreign_name_will_do: (STRAYS, ForeignGate),
+    _silence_is_endured: (BROKEN, ForeignGate),
+    _what_breaks_off_is_whole: (BROKEN, JoinLane),
+    _what_breaks_off_is_not_awaited: (BROKEN, JoinLane),
+    _late_beats_are_let_in: (BROKEN, ForeignGate),
     _the_last_member_is_first: (PARTS, Gather),
     _the_first_copy_is_enough: (COPIES, QueryBroadcast),
     _everybody_gets_queries: (COPIES, QueryBroadcast),
