@@ -24,7 +24,7 @@ CYCLES_OPTIONS = --simulator '$(SIM)' $(call given,--preset,PRESET) $(call given
 
 CYCLES := build/cycles$(if $(filter-out hbm4_8000,$(PRESET)),-$(PRESET)).json
 
-.PHONY: help setup icarus sim test waves bench faults verilog lint lock clean
+.PHONY: help setup icarus sim test waves bench faults verilog lint style lock clean
 
 help:
 	@echo 'make sim      simulate the hardware, extract its cycles, replay a trace, compare systems'
@@ -36,6 +36,7 @@ help:
 	@echo 'make synth    cells, flip-flops, memory bits and logic depth of every unit'
 	@echo 'make formal   proofs'
 	@echo 'make lint     ruff, pyright, import contracts, truncated widths, Verilator lint'
+	@echo 'make style    the first three of them; make test has the others'
 	@echo 'make setup    the environment only: .venv and build/verilator'
 	@echo 'make lock     requirements.lock from pyproject.toml'
 	@echo 'make clean    removes build; .venv stays'
@@ -83,13 +84,15 @@ synth: setup
 formal: setup
 	@python -m tools.formal $(CLAIMS)
 
-lint: setup
+lint: style
+	@echo '[lint] truncated widths' && python -m tools.lint_truncation
+	@echo '[lint] Verilator' && python -m tools.lint_verilog
+
+style: setup
 	@echo '[lint] ruff' && ruff check --quiet .
 	@echo '[lint] pyright' && pyright --warnings | { grep -v '^0 errors, 0 warnings' || true; }
 	@echo '[lint] import contracts' && { lint-imports --no-cache --no-logo \
 	    > build/lint-imports.txt || { cat build/lint-imports.txt; exit 1; }; }
-	@echo '[lint] truncated widths' && python -m tools.lint_truncation
-	@echo '[lint] Verilator' && python -m tools.lint_verilog
 
 lock: setup
 	@python tools/lock.py

@@ -18,12 +18,15 @@ from tb.designs import DESIGNS
 from tools import lint_verilog
 
 ROOT = Path(__file__).resolve().parents[1]
-DIGESTS = """
+WHOLE = ("slice", "base_die")
+"""The designs that contain nearly all units."""
+
+DIGESTS = f"""
 import hashlib
 from tb.build import to_verilog
 from tb.designs import DESIGNS
-for name, factory in DESIGNS.items():
-    print(name, hashlib.sha256(to_verilog(factory(), name).encode()).hexdigest())
+for name in {WHOLE}:
+    print(name, hashlib.sha256(to_verilog(DESIGNS[name](), name).encode()).hexdigest())
 """
 BENCH = """
 module bench;
@@ -52,7 +55,7 @@ def test_another_process_with_other_hashes_elsewhere_generates_the_same_bytes(
                            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
                            capture_output=True).stdout
     here = "".join(f"{name} {hashlib.sha256(verilog(name).encode()).hexdigest()}\n"
-                   for name in DESIGNS)
+                   for name in WHOLE)
     assert here and there == here
 
 

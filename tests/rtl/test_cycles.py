@@ -7,7 +7,6 @@ import sys
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,17 +23,21 @@ from tb.figures import composition
 from tb.figures.attention import steady_clocks
 from tests.rtl.test_slice import SMALL
 
-TINY: dict[str, Any] = {"pim_banks": 2, "capacity_banks": 1, "rows": 16, "group_max": 2,
-                        "head_size_max": 64, "window": 8}
 ATTEND = {"operation": "attend", "format": "bf16"}
 MOVE = {"operation": "migrate", "format": "bf16", "head_size": 64, "direction": "capacity_to_pim"}
 
 
-def _slice(options: dict[str, Any], simulator: str) -> Built:
-    return build(Slice(slice_spec(**options)), "slice", simulator=simulator, waves="ports")
+def _slice(simulator: str) -> Built:
+    return build(Slice(slice_spec(**SMALL)), "slice", simulator=simulator, waves="ports")
 
 
-def test_counters_and_waveforms_agree_on_both_simulators() -> None:
+@pytest.fixture(scope="module")
+def small() -> Built:
+    """A slice of four PIM banks on Verilator; :mod:`tests.rtl.test_slice` uses the same."""
+    return _slice("verilator")
+
+
+def test_counters_and_waveforms_agree_on_both_simulators(small: Built) -> None:
     attentions = [{**ATTEND, "head_size": 64, "group": 2, "context": context}
                   for context in (1, 17)]
     merge = [{"operation": "merge", "format": "bf16", "head_size": 64, "parts": 3}]
@@ -42,11 +45,11 @@ def test_counters_and_waveforms_agree_on_both_simulators() -> None:
     plans = {"verilator": [attentions, [MOVE]], "icarus": [attentions[1:]]}
     seen: dict[str, dict[str, int]] = {}
     for simulator in SIMULATORS:
-        unit = build(Merge(slice_spec(**TINY).pim), "merge", simulator=simulator, waves="ports")
-        built = _slice(TINY, simulator)
+        unit = build(Merge(slice_spec(**SMALL).pim), "merge", simulator=simulator, waves="ports")
+        built = small if simulator == "verilator" else _slice(simulator)
         steps = [(built, plan) for plan in plans[simulator]]
         rows = [row for device, plan in (*steps, (unit, merge))
-                for row in cycles.measure(device, plan, TINY, seed=1)]
+                for row in cycles.measure(device, plan, SMALL, seed=1)]
         assert all(row["cycles"] > 0 for row in rows)
         assert cycles.disagreements(rows) == []
         seen[simulator] = {row["run"]: row["cycles"] for row in rows}
@@ -67,12 +70,6 @@ def test_busy_intervals_are_read_off_a_waveform(tmp_path: Path) -> None:
     wave.write_text(wave.read_text().replace("#7000", "#7400"))
     with pytest.raises(ValueError, match="no whole clocks"):
         cycles.busy_clocks(wave, "busy")
-
-
-@pytest.fixture(scope="module")
-def small() -> Built:
-    """A slice of four PIM banks on Verilator; :mod:`tests.rtl.test_slice` uses the same."""
-    return _slice(SMALL, "verilator")
 
 
 @pytest.mark.parametrize("group", [1, 4])
