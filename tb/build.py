@@ -160,9 +160,9 @@ def simulator_version(simulator: str) -> str:
 
 
 @contextlib.contextmanager
-def _without_collection() -> Iterator[None]:
-    """Amaranth's netlist is millions of objects that stay in use until it is written out: looking
-    through them for garbage again and again takes nearly as long as making them."""
+def without_collection() -> Iterator[None]:
+    """For elaboration: Amaranth makes millions of objects that stay in use; looking through them
+    for garbage again and again takes nearly as long as making them."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -179,7 +179,7 @@ def to_verilog(component: wiring.Component, name: str) -> str:
     script = []
     while library.pending:
         module, part = library.pending.pop(0)
-        with _without_collection():
+        with without_collection():
             text = rtlil.convert(part, name=module, platform=library, emit_src=False)
         script.append(f"read_rtlil <<rtlil\n{text}\nrtlil")
     script += ["proc -nomux -norom", "memory_collect", "write_verilog -norename"]

@@ -37,8 +37,8 @@ def test_few_slots_on_icarus(tmp_path: Path) -> None:
              tests=[*SOME, *QUICK])
 
 
-@pytest.mark.parametrize("order", ["row_major", "interleaved"])
-def test_with_a_memory_channel_behind_it(tmp_path: Path, order: str) -> None:
+def test_with_a_memory_channel_behind_it_in_the_other_order(tmp_path: Path) -> None:
+    order = "interleaved"
     simulate(AxiChannelDut(SPEC, address_order(order)), BENCH, tmp_path, simulator="verilator",
              seed=23, parameters={"memory": "channel", "order": order}, tests=SOME)
 

@@ -77,7 +77,7 @@ def check(work: Path, geometry: dict[str, int], timing: str, simulator: str, *,
 
 
 def test_the_channel_with_hbm4_timing(tmp_path: Path) -> None:
-    check(tmp_path, GEOMETRY, "hbm4_8000", "verilator", length=0.5,
+    check(tmp_path, GEOMETRY, "hbm4_8000", "verilator", length=0.35,
           benches={CHANNEL: (), SCHEDULING: ()})
 
 
