@@ -1,7 +1,8 @@
 """Plots of the report, as SVG text that is the same for the same record."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import cycle
 from typing import Any
 
 import matplotlib
@@ -19,6 +20,7 @@ from runtime.tables import PART_NAMES
 COLOURS = {"gpu": "#7a7f87", "attacc": "#c9a227", "attacc_split1": "#f0c9a0",
            "attacc_split2": "#e3a869", "attacc_split3": "#da9347", "attacc_split4": "#d1802f",
            "uniform": "#6b4c9a", "tokenstack_base": "#8fb8cf", "tokenstack": "#2a6f97"}
+OTHER_COLOURS = ("#b5443c", "#3a7d44", "#6b4c9a", "#d1802f", "#444444", "#c9a227", "#b9a6d3")
 PART_COLOURS = {"matrix_arithmetic": "#2a6f97", "matrix": "#8fb8cf", "elementwise": "#7a7f87",
                 "all_reduce": "#6b4c9a", "prefill_attention_arithmetic": "#c9a227",
                 "prefill_attention": "#ead9a0", "decode_attention": "#b5443c",
@@ -48,9 +50,10 @@ def new_figure(columns: int, height: float = 2.9, rows: int = 1) -> tuple[Figure
     return figure, [figure.add_subplot(rows, columns, k + 1) for k in range(rows * columns)]
 
 
-def colour_of(name: str) -> str:
-    """A system's colour, the same in all plots."""
-    return COLOURS.get(name, "#444444")
+def colours(names: Iterable[str]) -> dict[str, str]:
+    """Colours of systems: of known ones always the same, of others one after the other."""
+    others = cycle(OTHER_COLOURS)
+    return {name: COLOURS.get(name) or next(others) for name in names}
 
 
 def _time_unit(results: dict[str, Any], key: str) -> tuple[str, float]:
@@ -69,34 +72,32 @@ def _plain_log_axis(axes: Axes) -> None:
 
 
 def overview(results: dict[str, Any]) -> str:
-    """Throughput, and medians with 99th percentiles of TTFT and TPOT."""
+    """Throughput, and medians with 99th percentiles of TTFT and TPOT; a row a system."""
     with matplotlib.rc_context(STYLE):
-        figure, (left, middle, right) = new_figure(3)
         names = list(results)
+        figure, (left, middle, right) = new_figure(3, 1.0 + 0.45 * len(names))
         rates = [results[n]["output_tokens_per_second"] for n in names]
-        bars = left.bar(range(len(names)), rates, color=[colour_of(n) for n in names], width=0.62)
-        left.bar_label(bars, fmt="%.0f", padding=2)
-        left.set(title="Throughput", ylabel="output tokens per second",
-                 ylim=(0, max(rates) * 1.15))
+        bars = left.barh(range(len(names)), rates, color=list(colours(names).values()),
+                         height=0.62)
+        left.bar_label(bars, fmt="%.0f", padding=2, fontsize=8)
+        left.set(title="Throughput", xlabel="output tokens per second")
         for axes, key, title in ((middle, "ttft_ms", "Time to first token"),
                                  (right, "tpot_ms", "Time per output token")):
             unit, scale = _time_unit(results, key)
-            for k, name in enumerate(names):
+            for k, (name, colour) in enumerate(colours(names).items()):
                 if results[name][key] is None:
                     continue
-                median, tail = (results[name][key][p] / scale for p in ("p50", "p99"))
-                axes.bar(k - 0.2, median, width=0.36, color=colour_of(name))
-                axes.bar(k + 0.2, tail, width=0.36, color=colour_of(name), alpha=0.45)
-                for x, value in ((k - 0.2, median), (k + 0.2, tail)):
-                    text = f"{value:.3g}" if value < 1000 else f"{value:.0f}"
-                    axes.annotate(text, (x, value), ha="center", va="bottom", fontsize=8,
-                                  xytext=(0, 1), textcoords="offset points")
-            axes.set(title=title, ylabel=f"{unit}: p50, p99 pale")
-            axes.margins(y=0.15)
+                for y, percentile, alpha in ((k - 0.2, "p50", 1.0), (k + 0.2, "p99", 0.45)):
+                    value = results[name][key][percentile] / scale
+                    bar = axes.barh(y, value, height=0.36, color=colour, alpha=alpha)
+                    axes.bar_label(bar, [f"{value:.3g}" if value < 1000 else f"{value:.0f}"],
+                                   padding=2, fontsize=8)
+            axes.set(title=title, xlabel=f"{unit}: p50, p99 pale")
         for axes in (left, middle, right):
-            labels = [n.replace("_", "\n", 1).replace("tokenstack", "token-\nstack") for n in names]
-            axes.set_xticks(range(len(names)), labels, fontsize=7 if len(names) > 5 else 8)
-            axes.grid(visible=False, axis="x")
+            axes.set_yticks(range(len(names)), names if axes is left else [])
+            axes.invert_yaxis()
+            axes.margins(x=0.2)
+            axes.grid(visible=False, axis="y")
         return svg_text(figure)
 
 
@@ -107,10 +108,10 @@ def distributions(results: dict[str, Any]) -> str:
         for axes, key, title in ((panels[0], "ttft_ms", "Time to first token"),
                                  (panels[1], "tpot_ms", "Time per output token")):
             unit, scale = _time_unit(results, key)
-            for name, result in results.items():
-                if result[key] is not None:
-                    axes.plot([t / scale for t in result[key]["cdf"]], CDF_POINTS,
-                              color=colour_of(name), label=name, linewidth=1.8)
+            for name, colour in colours(results).items():
+                if results[name][key] is not None:
+                    axes.plot([t / scale for t in results[name][key]["cdf"]], CDF_POINTS,
+                              color=colour, label=name, linewidth=1.8)
             axes.set(title=title, xlabel=f"{unit}, logarithmic", ylabel="% of requests",
                      ylim=(0, 100))
             _plain_log_axis(axes)

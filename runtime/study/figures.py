@@ -6,7 +6,7 @@ from typing import Any
 import matplotlib
 from matplotlib.ticker import FuncFormatter
 
-from runtime.plots import STYLE, colour_of, new_figure, svg_text
+from runtime.plots import STYLE, colours, new_figure, svg_text
 
 Record = dict[str, Any]
 
@@ -22,18 +22,19 @@ def ratio_intervals(comparison: Record, published: tuple[float, float], ours: st
         axes.axvspan(*_widened(published), color="#ead9a0", alpha=0.9, linewidth=0,
                      label="published")
         axes.axvline(1, color="#1d2b36", linewidth=0.9)
+        colour_of = colours(names)
         for y, name in enumerate(names[::-1]):
             found = comparison[name]
             points = list(found["ratios"].values())
-            axes.plot(points, [y] * len(points), "o", color=colour_of(name), alpha=0.35,
+            axes.plot(points, [y] * len(points), "o", color=colour_of[name], alpha=0.35,
                       markersize=4)
             if found["mean"] is None:
                 axes.annotate("no combination has both", (1, y), xytext=(6, 0), va="center",
                               textcoords="offset points", fontsize=8, color="#5c6770")
                 continue
             mean = found["mean"]
-            axes.plot([mean["low"], mean["high"]], [y, y], color=colour_of(name), linewidth=3)
-            axes.plot([mean["mean"]], [y], "D", color=colour_of(name), markersize=6)
+            axes.plot([mean["low"], mean["high"]], [y, y], color=colour_of[name], linewidth=3)
+            axes.plot([mean["mean"]], [y], "D", color=colour_of[name], markersize=6)
             axes.annotate(f"{mean['mean']:.2f}", (mean["mean"], y), xytext=(0, 7), ha="center",
                           textcoords="offset points", fontsize=8)
         axes.set_yticks(range(len(names)), names[::-1])
@@ -61,8 +62,8 @@ def _log_if_wide(axes: Any, values: Sequence[float]) -> None:
 def cause_shares(shares: Mapping[str, Mapping[str, float]], causes: Mapping[str, str],
                  title: str) -> str:
     """What bounded each system: shares of its time, the mean over combinations."""
-    colours = {"compute": "#2a6f97", "memory": "#8fb8cf", "pim": "#b5443c", "link": "#6b4c9a",
-               "dma": "#3a7d44", "idle": "#dadde1"}
+    shades = {"compute": "#2a6f97", "memory": "#8fb8cf", "pim": "#b5443c", "link": "#6b4c9a",
+              "dma": "#3a7d44", "idle": "#dadde1"}
     with matplotlib.rc_context(STYLE):
         figure, (axes,) = new_figure(1, 1.4 + 0.36 * len(shares))
         names = list(shares)[::-1]
@@ -70,7 +71,7 @@ def cause_shares(shares: Mapping[str, Mapping[str, float]], causes: Mapping[str,
         for cause, text in causes.items():
             part = [100 * shares[n].get(cause, 0.0) for n in names]
             if max(part) >= 0.5:
-                axes.barh(names, part, left=left, color=colours[cause], height=0.66, label=text)
+                axes.barh(names, part, left=left, color=shades[cause], height=0.66, label=text)
             left = [a + b for a, b in zip(left, part, strict=True)]
         axes.set(title=title, xlabel="% of the time", xlim=(0, 100))
         axes.grid(visible=False, axis="y")
@@ -85,10 +86,10 @@ def capacity_bars(capacity: Mapping[str, Mapping[str, float | None]]) -> str:
         many = len(capacity) > 6
         figure, (axes,) = new_figure(1, 4.8 if many else 3.3)
         width = 0.84 / len(systems)
-        for k, system in enumerate(systems):
+        for k, (system, colour) in enumerate(colours(systems).items()):
             places = [x + (k - (len(systems) - 1) / 2) * width for x in range(len(capacity))]
             axes.bar(places, [values.get(system) or 0.0 for values in capacity.values()],
-                     width=width * 0.92, color=colour_of(system), label=system)
+                     width=width * 0.92, color=colour, label=system)
         labels = [name.replace("qwen-bailian-", "").replace(", ", "\n") for name in capacity]
         axes.set_xticks(range(len(capacity)), labels, fontsize=7 if many else 8,
                         rotation=90 if many else 0)
