@@ -20,7 +20,8 @@ def prepare_tools() -> None:
     if not (shim / "verilator").exists():
         raise UserError("no Verilator in build/verilator, expected `make setup` to have been run")
     os.environ["PATH"] = os.pathsep.join(
-        [str(shim), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        [str(shim), str(Path(sys.executable).parent), os.environ.get("PATH", ""),
+         str(ROOT / "build" / "icarus" / "bin")])
     os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
 
 
@@ -37,6 +38,8 @@ def dram_command(
                         "dropped.")] = False,
     log: Annotated[Path | None, typer.Option(
         help="Where the DRAM commands go, one a line.")] = None,
+    simulator: Annotated[str, typer.Option(
+        envvar="SIM", help="verilator or icarus; after `make icarus`.")] = "verilator",
     json: Json = False,
 ) -> None:
     """Replay a load/store trace through the memory channel's RTL."""
@@ -45,7 +48,8 @@ def dram_command(
     prepare_tools()
     replay_command.replay_trace(
         trace, preset, refresh=not no_refresh, pseudo_channel=pseudo_channel, in_bytes=in_bytes,
-        log=log, show=print_json if json else replay_command.print_summary)
+        log=log, simulator=simulator,
+        show=print_json if json else replay_command.print_summary)
 
 
 __all__ = ["app", "main"]

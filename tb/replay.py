@@ -109,7 +109,7 @@ def read_trace(path: Path, addresses: AddressMap, *, drop_bits: int = 0) -> list
 
 
 def replay(preset: str, accesses: Iterable[Access], *, refresh: bool = True,
-           progress: Progress = lambda text: None) -> Observed:
+           simulator: str = "verilator", progress: Progress = lambda text: None) -> Observed:
     """Offers the accesses as fast as the channel takes them; all of one pseudo-channel."""
     spec, addresses = replay_spec(preset, refresh=refresh), address_map(preset)
     layout = access_layout(spec)
@@ -117,7 +117,7 @@ def replay(preset: str, accesses: Iterable[Access], *, refresh: bool = True,
                            "row": access.place.row, "column": access.place.column}).as_bits()
              for access in accesses]
     progress("building the simulator (a minute or two the first time)")
-    built = build(TracedChannel(spec), "replay", simulator="verilator")
+    built = build(TracedChannel(spec), "replay", simulator=simulator)
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         files = {part: work / part for part in ("trace", "result", "progress")}

@@ -1,5 +1,6 @@
 """``tokenstack dram``: what happens between its options and its output."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from model.spec.errors import UserError
+from model.spec.errors import UserError, unknown_name
+from tb.build import SIMULATORS
 from tb.replay import address_map, log_lines, read_trace, replay, summary
 
 WORD_BITS = 5
@@ -16,8 +18,13 @@ WORD_BITS = 5
 
 
 def replay_trace(path: Path, preset: str, *, refresh: bool, pseudo_channel: int, in_bytes: bool,
-                 log: Path | None, show: Callable[[dict[str, Any]], None]) -> None:
+                 log: Path | None, simulator: str,
+                 show: Callable[[dict[str, Any]], None]) -> None:
     """Reads, replays, writes the command log and shows the figures."""
+    if simulator not in SIMULATORS:
+        raise unknown_name("--simulator", simulator, SIMULATORS)
+    if simulator == "icarus" and shutil.which("iverilog") is None:
+        raise UserError("no Icarus Verilog, expected `make icarus` to have been run")
     addresses = address_map(preset)
     if not 0 <= pseudo_channel < addresses.pseudo_channels:
         raise UserError(f"--pseudo-channel {pseudo_channel}: expected 0.."
@@ -29,7 +36,7 @@ def replay_trace(path: Path, preset: str, *, refresh: bool, pseudo_channel: int,
                         "least (--pseudo-channel)")
     if log is not None:
         _check_writable(log)
-    observed = replay(preset, mine, refresh=refresh, progress=_progress)
+    observed = replay(preset, mine, refresh=refresh, simulator=simulator, progress=_progress)
     if log is not None:
         log.write_text("\n".join(log_lines(preset, observed)) + "\n")
     figures = summary(preset, mine, observed)

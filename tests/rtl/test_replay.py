@@ -52,7 +52,7 @@ def test_short_traces_take_the_clocks_that_the_timing_table_says(
 
     log = tmp_path / "log"
     two = replayed(monkeypatch, capsys, trace, ["LD 0x0", "", "LD 0x20  # another row"],
-                   "--log", log, "--no-refresh")
+                   "--log", log, "--no-refresh", "--simulator", "icarus")
     assert two["cycles"] == 1 + 29 + 17 + 20 + 10 + 1
     assert (two["row_hits"], two["row_misses"], two["row_conflicts"]) == (0, 1, 1)
     assert log.read_text().splitlines() == [
@@ -107,6 +107,8 @@ def test_a_bad_trace_is_answered_with_one_line(
     ([], "Missing option '--trace'"),
     (["--trace", "trace", "--preset", "hbm5"], "hbm5"),
     (["--trace", "trace", "--pseudo-channel", "64"], "--pseudo-channel 64: expected 0..63"),
+    (["--trace", "trace", "--simulator", "icarsu"],
+     "--simulator: expected one of icarus, verilator, not 'icarsu'; did you mean 'icarus'?"),
     (["--trace", "trace", "--log", "no/where"], "--log no/where: No such file or directory"),
 ])
 def test_bad_options_are_answered_with_one_line(
