@@ -7,6 +7,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from hdl.attention.attention_sequencer import AttentionSequencer
+from hdl.attention.descriptor_engine import DescriptorEngine
+from hdl.attention.join_engine import JoinEngine
 from hdl.attention.merge import Merge
 from hdl.attention.softmax import Softmax
 from hdl.dma.engine import DmaEngine
@@ -23,6 +25,7 @@ from hdl.reliability.secded import SecdedDecoder, SecdedEncoder
 from hdl.reliability.watchdog import Watchdog
 from hdl.translator.translator import Translator
 from model.spec.attention import PimSpec
+from model.spec.attention_descriptor import EngineSpec
 from model.spec.mx import QuantiserSpec
 from model.spec.registers import base_die_space, die_map
 from model.spec.slice import SliceSpec
@@ -60,6 +63,9 @@ UNITS: Mapping[str, Callable[[], wiring.Component]] = {
     "attention.sequencer": lambda: AttentionSequencer(SPEC),
     "attention.softmax": lambda: Softmax(SPEC.pim),
     "attention.merge": lambda: Merge(SPEC.pim),
+    "attention.descriptors": lambda: DescriptorEngine(
+        SPEC, EngineSpec(), translator=TranslatorSpec(channel=SPEC)),
+    "attention.joins": lambda: JoinEngine(SPEC, EngineSpec(), channels=4),
     "translator": lambda: Translator(TranslatorSpec(channel=SPEC)),
     "dma.engine": lambda: DmaEngine(SPEC),
     "quantiser": lambda: Quantiser(QuantiserSpec()),
