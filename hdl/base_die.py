@@ -52,7 +52,8 @@ class BaseDie(wiring.Component):
     elsewhere : array of ``Out(stream.Signature(ELSEWHERE))``
         Blocks of attention descriptors whose partial results are asked of another tier.
     foreign : ``In(stream.Signature(FOREIGN_PART))``
-        Its answers, and any other parts of open joins from outside; always ready.
+        Its answers, and any other parts of open joins from outside; ready, but
+        for a few clocks when one has broken off.
     commands : array of ``Out(CommandSignature)``
         The DRAM command buses, for observers.
     irq : ``Out(1)``

@@ -20,7 +20,7 @@ from runtime.tables import PART_NAMES
 COLOURS = {"gpu": "#7a7f87", "attacc": "#c9a227", "attacc_split1": "#f0c9a0",
            "attacc_split2": "#e3a869", "attacc_split3": "#da9347", "attacc_split4": "#d1802f",
            "uniform": "#6b4c9a", "tokenstack_base": "#8fb8cf", "tokenstack": "#2a6f97"}
-OTHER_COLOURS = ("#b5443c", "#3a7d44", "#6b4c9a", "#d1802f", "#444444", "#c9a227", "#b9a6d3")
+OTHER_COLOURS = ("#b5443c", "#3a7d44", "#b9a6d3", "#7b2d26", "#444444", "#8fbf88", "#d977a8")
 PART_COLOURS = {"matrix_arithmetic": "#2a6f97", "matrix": "#8fb8cf", "elementwise": "#7a7f87",
                 "all_reduce": "#6b4c9a", "prefill_attention_arithmetic": "#c9a227",
                 "prefill_attention": "#ead9a0", "decode_attention": "#b5443c",
@@ -95,7 +95,7 @@ def overview(results: dict[str, Any]) -> str:
             axes.set(title=title, xlabel=f"{unit}: p50, p99 pale")
         for axes in (left, middle, right):
             axes.set_yticks(range(len(names)), names if axes is left else [])
-            axes.invert_yaxis()
+            axes.set_ylim(len(names) - 0.5, -0.5)       # the first one on top, as in the table
             axes.margins(x=0.2)
             axes.grid(visible=False, axis="y")
         return svg_text(figure)

@@ -200,48 +200,72 @@ async def outsiders_are_members_too(dut: Any) -> None:
 
 @cocotb.test(timeout_time=200, timeout_unit="us")
 async def a_foreign_part_may_break_off(dut: Any) -> None:
-    """In its first, a middle or its last beat, by word or by silence; late beats are dropped."""
+    """In its first, a middle or its last beat, by word or by silence; another one follows at once.
+
+    Late beats are dropped, before the other part and behind it.
+    """
     async with JoinBench(dut) as tb:
         tb.begin()
-        length, strays = 2 * (1 + 64 // 8), 0
+        length, strays, half = 2 * (1 + 64 // 8), 0, ENGINE.patience // 2
         for beats in (1, length // 2, length // 2 + 1, length - 1):
-            for says in (True, False):
+            for says, late_first in ((True, False), (True, True), (False, False), (False, True)):
                 why = Result.QUERY_FAULT if says else Result.TIMED_OUT
                 tb.silent = {0}                         # so that no head is whole before
-                join = tb.post(0, (0, FOREIGN))
-                other = tb.post(1, (1, FOREIGN))
-                words = beats_of(tb.posted[0][-1].answers[FOREIGN])
+                join, other = (tb.post(ring, (ring, FOREIGN)) for ring in range(2))
+                words, others = (beats_of(tb.posted[ring][-1].answers[FOREIGN])
+                                 for ring in range(2))
                 await tb.ring(0, 1)
+                await tb.until(lambda: (other.tenant, other.join) in tb.seen)  # noqa: B023
                 await tb.deliver(join, beats=beats)
                 if says:
-                    await tb.deliver(join, Answer(result=why))
+                    await tb.outside.put(tb.foreign_beat(join, why, PartKind.FAILED))
                 else:
-                    await tb.clocks(ENGINE.patience - 60)
-                    await tb.deliver(other, beats=1)    # which is no sign of life
-                    await tb.clocks(100)
-                    strays += 1
-                await tb.outside.put(tb.foreign_beat(join, words[0], PartKind.BROKEN))
-                await tb.clocks(length)
-                for word in words[beats:]:
-                    await tb.outside.put(tb.foreign_beat(join, word))
-                strays += 1 + length - beats
-                # Once a part is over, a beat of its name is nobody's.
-                await tb.deliver(other)
+                    await tb.clocks(half)               # no signs of life:
+                    await tb.outside.put(tb.foreign_beat(other, others[0]))
+                    await tb.outside.put(tb.foreign_beat(join, 0, PartKind.EMPTY))
+                    await tb.clocks(ENGINE.patience - half - 2)
+                    strays += 2
+                late = [tb.foreign_beat(join, word) for word in words[beats:]]
+                whole = [tb.foreign_beat(other, word) for word in others]
+                own = tb.foreign_beat(join, why, PartKind.BROKEN)
+                for beat in (*late, own, *whole) if late_first else (*whole, own, *late):
+                    await tb.outside.put(beat)
+                strays += 1 + len(late)
                 tb.silent.clear()
                 await tb.finish(strays=strays, instead={join.join: Outcome(
                     Result.MEMBER_FAILED, detail=why, entry=FOREIGN)})
 
 
 @cocotb.test(timeout_time=100, timeout_unit="us")
+async def what_was_whole_before_may_have_been_written(dut: Any) -> None:
+    """A join of a foreign part alone that breaks off in its second head; a good one behind it."""
+    async with JoinBench(dut) as tb:
+        tb.begin()
+        join = tb.post(0, (FOREIGN,))
+        at = (join.output.bank, join.output.row, join.output.column)
+        before = {place: word for place, word in tb.memory.items() if place[0] == at[0]}
+        await tb.ring(0)
+        await tb.deliver(join, beats=2 * (1 + 64 // 8) - 1)
+        await tb.until(lambda: tb.head(0) == 1)
+        tb.check(tb.memory[at] != before[at], True, "the first head was written")
+        tb.memory.update(before)
+        good = tb.post(0, (FOREIGN,))
+        await tb.ring(0)
+        await tb.deliver(good)
+        await tb.finish(instead={join.join: Outcome(
+            Result.MEMBER_FAILED, detail=Result.TIMED_OUT, entry=FOREIGN)})
+
+
+@cocotb.test(timeout_time=100, timeout_unit="us")
 async def a_foreign_part_that_pauses_is_awaited(dut: Any) -> None:
-    """Almost as long as it may be silent, in each of its beats."""
+    """A clock less than it may be silent, in each of its beats."""
     async with JoinBench(dut) as tb:
         tb.begin()
         join = tb.post(0, (FOREIGN,), heads=1)
         await tb.ring(0)
         await tb.deliver(join, beats=1)
         for word in beats_of(tb.posted[0][0].answers[FOREIGN])[1:]:
-            await tb.clocks(ENGINE.patience - 4)
+            await tb.clocks(ENGINE.patience - 1)
             await tb.outside.put(tb.foreign_beat(join, word))
         await tb.finish()
 

@@ -146,9 +146,13 @@ class Built:
 
 def selected_simulator() -> str:
     """The simulator named by ``SIM``; Verilator if it is not set."""
-    name = os.environ.get("SIM") or SIMULATORS[0]
+    return known_simulator("SIM", os.environ.get("SIM") or SIMULATORS[0])
+
+
+def known_simulator(label: str, name: str) -> str:
+    """The name, if there is such a simulator; ``label`` says where it stands."""
     if name not in SIMULATORS:
-        raise unknown_name("SIM", name, SIMULATORS)
+        raise unknown_name(label, name, SIMULATORS)
     return name
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from model.spec.errors import UserError, unknown_name
-from tb.build import SIMULATORS
+from model.spec.errors import UserError
+from tb.build import known_simulator
 from tb.replay import address_map, log_lines, read_trace, replay, summary
 
 WORD_BITS = 5
@@ -21,9 +21,7 @@ def replay_trace(path: Path, preset: str, *, refresh: bool, pseudo_channel: int,
                  log: Path | None, simulator: str,
                  show: Callable[[dict[str, Any]], None]) -> None:
     """Reads, replays, writes the command log and shows the figures."""
-    if simulator not in SIMULATORS:
-        raise unknown_name("--simulator", simulator, SIMULATORS)
-    if simulator == "icarus" and shutil.which("iverilog") is None:
+    if known_simulator("--simulator", simulator) == "icarus" and shutil.which("iverilog") is None:
         raise UserError("no Icarus Verilog, expected `make icarus` to have been run")
     addresses = address_map(preset)
     if not 0 <= pseudo_channel < addresses.pseudo_channels:

@@ -74,7 +74,7 @@ class JoinEngine(wiring.Component):
     part_0 and so on : ``In(stream.Signature(MEMBER_PART))``
         Its parts; always ready.
     foreign : ``In(stream.Signature(FOREIGN_PART))``
-        Parts from outside; always ready.
+        Parts from outside; ready, but for a few clocks when one has broken off.
     cancel : ``In(1)``
         For one clock: open joins do not wait for anybody who has not begun.
     announced, erred, lost : ``Out(1)``

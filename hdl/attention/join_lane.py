@@ -95,7 +95,7 @@ class ForeignGate(wiring.Component):
     Members
     -------
     foreign : ``In(stream.Signature(FOREIGN_PART))``
-        Always ready.
+        Ready, but for while what is left of a part is made of zeros.
     board : ``In(board_layout(engine))``
         Joins that await a foreign part.
     midst : ``In(1)``
@@ -122,19 +122,18 @@ class ForeignGate(wiring.Component):
         part: Any = self.foreign.p
         number, before = Signal(JOIN_BITS), Signal(JOIN_BITS)
         hits, enters, known = Signal(self.engine.joins), Signal(), Signal()
-        given_up, pads = Signal(), Signal()
+        given_up, late, pads = Signal(), Signal(), Signal()
         silence = Signal(range(self.engine.patience + 1))
-        late, padding = silence == self.engine.patience, given_up & self.midst
         same, fails = number == before, part.kind == PartKind.FAILED
         m.d.comb += [
             hits.eq(Cat(entry.valid & (entry.join == part.join) & (entry.tenant == part.tenant)
                         for entry in (self.board[n] for n in range(self.engine.joins)))),
-            self.foreign.ready.eq(1),
+            late.eq(silence == self.engine.patience), pads.eq(self.midst & (given_up | late)),
+            self.foreign.ready.eq(~pads),
             known.eq(self.foreign.valid & hits.any() & (part.kind != PartKind.BROKEN)),
-            enters.eq(known & ~padding & (~self.midst | (
+            enters.eq(known & ~pads & (~self.midst | (
                 same & ((part.kind == PartKind.DATA) | fails)))),
-            pads.eq(self.midst & ~enters & (given_up | late)),
-            self.stray.eq(self.foreign.valid & ~enters),
+            self.stray.eq(self.foreign.valid & self.foreign.ready & ~enters),
             self.o.valid.eq(enters | pads), self.o.p.join.eq(Mux(enters, number, before)),
         ]
         with m.If(enters):
@@ -146,7 +145,7 @@ class ForeignGate(wiring.Component):
             with m.If(hits[n]):
                 m.d.comb += number.eq(n)
         m.d.sync += [
-            silence.eq(Mux(enters | ~self.midst | late, 0, silence + 1)),
+            silence.eq(Mux(enters | pads | ~self.midst, 0, silence + 1)),
             given_up.eq(self.midst & (given_up | pads | (enters & fails))),
         ]
         with m.If(enters):

@@ -29,7 +29,8 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 def replayed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: Path,
              lines: list[str], *options: object) -> dict:
     path.write_text("\n".join(lines) + "\n")
-    status, out, err = call(monkeypatch, capsys, "--trace", path, "--json", *options)
+    status, out, err = call(monkeypatch, capsys, "--trace", path, "--json",
+                            "--simulator", "verilator", *options)
     assert status == 0, err
     assert out.count("\n") == 1
     return json.loads(out)
