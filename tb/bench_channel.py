@@ -331,9 +331,12 @@ async def _wait_at_most_the_bound(dut: Any, *, reading: bool, rounds: int) -> No
                                      mode=MacMode.DOT, start=True, mask=1)
 
         tasks = [cocotb.start_soon(work) for work in (stream(), registers(), passes())]
-        # One refresh of each kind, one row pass and one row cycle a port may come in between.
-        bound = bench.spec.scheduler.starvation + sum(t.clocks(n) for n in (
-            t.nRFCab, t.nRFCpb, t.nRC, t.nRC, t.nFAW)) + 20 + 2 * bench.geometry.columns + 40
+        # One refresh of each kind, one row pass, one row cycle a port and an urgent burst of its
+        # reads and of its writes may come in between.
+        limits = bench.spec.scheduler
+        bound = limits.starvation + sum(t.clocks(n) for n in (
+            t.nRFCab, t.nRFCpb, t.nRC, t.nRC, t.nFAW, *4 * limits.urgent_burst * (t.nCCDL,))
+            ) + 20 + 2 * bench.geometry.columns + 40
         for target, row in ((capacity, 1), (0, 1), (capacity, 0), (0, 0)) * rounds:
             start, served = tb.cycle, len(bench.dma.answered)
             cocotb.start_soon(bench.dma.access(target, row, 1))

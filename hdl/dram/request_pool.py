@@ -127,7 +127,8 @@ class RequestPool(wiring.Component):
         ports = len(self.ports)
         m.submodules.eligibility = eligibility = Eligibility(self.spec, ports=ports)
         m.submodules.direction = direction = Direction(self.spec, ports=ports)
-        m.submodules.urgency = urgency = Urgency(windows=2 * ports)
+        m.submodules.urgency = urgency = Urgency(
+            windows=2 * ports, burst=self.spec.scheduler.urgent_burst)
         connect(m, eligibility.ready, flipped(self.ready))
         reopened = Signal.like(self.precharged)
         m.d.sync += reopened.eq(reopened & ~self.events.opens | self.precharged)
@@ -199,6 +200,7 @@ class RequestPool(wiring.Component):
 
         hits = Cat((r.oldest[side] & r.hits[side]).any()
                    for r in requesters for side in (READS, WRITES))
+        able = Cat(servable(r.oldest[side], r) for r in requesters for side in (READS, WRITES))
         issued = Cat(candidate.column_issued for candidate in self.candidates)
         first = Cat(candidate.first for candidate in self.candidates)
         m.d.comb += [
@@ -210,8 +212,9 @@ class RequestPool(wiring.Component):
             direction.read.eq(issued[READS::2]), direction.wrote.eq(issued[WRITES::2]),
             direction.reading_late.eq(self.urgent[READS::2].any()),
             direction.writing_late.eq(self.urgent[WRITES::2].any()),
-            urgency.late.eq(Cat(r.late[side] & servable(r.oldest[side], r)
-                                for r in requesters for side in (READS, WRITES))),
+            urgency.late.eq(Cat(r.late[side] for r in requesters
+                                for side in (READS, WRITES)) & able),
+            urgency.following.eq(able & hits),
             urgency.served.eq(issued & first), self.clear_way.eq((self.urgent & hits).any()),
         ]
 

@@ -10,17 +10,23 @@ from model.spec.errors import require_int
 class Urgency(wiring.Component):
     """Lets the windows whose oldest request has waited too long go first, one after another.
 
-    The turn passes on when the request has been served, so each of ``windows`` waits for one
-    request of each other window at most. No latency.
+    The turn passes on when the request has been served, and those of the same row behind it: so
+    each of ``windows`` waits for one row and ``burst`` requests of each other window at most. Were
+    it for one request each, windows that are late in one bank would open its rows in turn, a column
+    each, and stay late for ever. No latency.
 
     Parameters
     ----------
     windows : int
+    burst : int
+        Requests of a turn at most.
 
     Members
     -------
     late : ``In(windows)``
         Windows whose oldest request has waited for the bound and can be served.
+    following : ``In(windows)``
+        Windows whose oldest request can be served and hits an open row.
     served : ``In(windows)``
         A request of the window is served in this clock.
     urgent : ``Out(windows)``
@@ -28,23 +34,33 @@ class Urgency(wiring.Component):
     """
 
     late: Signal
+    following: Signal
     served: Signal
     urgent: Signal
 
-    def __init__(self, *, windows: int) -> None:
+    def __init__(self, *, windows: int, burst: int) -> None:
         require_int("windows", windows, 1, 64)
-        self.windows = windows
-        super().__init__({"late": In(windows), "served": In(windows), "urgent": Out(windows)})
+        self.windows, self.burst = windows, burst
+        super().__init__({"late": In(windows), "following": In(windows), "served": In(windows),
+                          "urgent": Out(windows)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         waits = Signal(self.windows)            # late ones whose turn has not been in this round
         passed = Signal(self.windows)
-        m.d.comb += waits.eq(self.late & ~passed)
-        first = Mux(waits.any(), waits, self.late)
+        turn, stays = Signal(self.windows), Signal(self.windows)
+        left, more = Signal(range(self.burst)), Signal(range(self.burst))
+        m.d.comb += [
+            waits.eq(self.late & ~passed), stays.eq(turn & self.following),
+            more.eq(Mux(stays.any(), (left - 1)[:len(left)], self.burst - 1)),
+        ]
+        first = Mux(stays.any(), stays, Mux(waits.any(), waits, self.late))
         m.d.comb += self.urgent.eq((first & (~first + 1))[:self.windows])
         with m.If((self.urgent & self.served).any()):
-            m.d.sync += passed.eq(Mux(waits.any(), passed, 0) | self.urgent)
-        with m.Elif(~self.late.any()):
-            m.d.sync += passed.eq(0)
+            m.d.sync += [passed.eq(Mux(waits.any(), passed, 0) | self.urgent),
+                         turn.eq(Mux(more.any(), self.urgent, 0)), left.eq(more)]
+        with m.Else():
+            m.d.sync += turn.eq(stays)
+            with m.If(~self.late.any()):
+                m.d.sync += passed.eq(0)
         return m

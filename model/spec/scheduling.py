@@ -36,6 +36,9 @@ class SchedulerSpec:
         A row that was not used for so many clocks is closed, before twice as many have passed.
     starvation : int
         Clocks after which a request goes ahead of everything else.
+    urgent_burst : int
+        Requests that do so at most in one turn of a port's reads or writes: the next ones in its
+        window, as long as they are of the row that was opened for the first.
     """
 
     read_entries: int = 32
@@ -48,6 +51,7 @@ class SchedulerSpec:
     quiet_clocks: int = 8
     idle_close: int = 64
     starvation: int = 512
+    urgent_burst: int = 8
 
     def __post_init__(self) -> None:
         for name in ("read_entries", "write_entries"):
@@ -58,6 +62,7 @@ class SchedulerSpec:
             require_int(name, getattr(self, name), 1, 1 << 10)
         require_int("idle_close", self.idle_close, 2, 1 << 12)
         require_int("starvation", self.starvation, 1, 1 << 12)
+        require_int("urgent_burst", self.urgent_burst, 1, 64)
         if self.preempt_burst > self.write_burst:
             raise SpecError("preempt_burst", self.preempt_burst,
                             f"at most write_burst = {self.write_burst}")

@@ -137,7 +137,7 @@ def test_a_window_is_a_list_of_which_the_oldest_that_may_is_chosen(entries: int)
 
 
 def test_late_windows_go_first_in_turn() -> None:
-    urgency = Urgency(windows=3)
+    urgency = Urgency(windows=3, burst=1)
     got = []
 
     async def bench(ctx: Any) -> None:
@@ -150,6 +150,28 @@ def test_late_windows_go_first_in_turn() -> None:
 
     simulate(urgency, bench)
     assert got == [0, 0b010, 0b010, 0b100, 0b100, 0b001, 0b010, 0, 0b010]
+
+
+def test_requests_of_an_open_row_follow_in_one_turn() -> None:
+    """At most three; not behind one that hits no row; nor, for a clock, without anything served."""
+    urgency = Urgency(windows=3, burst=3)
+    got = []
+
+    async def bench(ctx: Any) -> None:
+        for late, following, served in (
+                (0b110, 0b000, 0b010), (0b100, 0b010, 0b000), (0b100, 0b011, 0b010),
+                (0b100, 0b010, 0b010), (0b100, 0b010, 0b100),       # three of the first window
+                (0b010, 0b001, 0b010), (0b100, 0b000, 0b000),       # no hit behind it
+                (0b100, 0b110, 0b100), (0b000, 0b100, 0b001), (0b000, 0b000, 0b000),
+                (0b000, 0b100, 0b000)):
+            ctx.set(urgency.late, late)
+            ctx.set(urgency.following, following)
+            ctx.set(urgency.served, served)
+            got.append(ctx.get(urgency.urgent))
+            await ctx.tick()
+
+    simulate(urgency, bench)
+    assert got == [0b010, 0b010, 0b010, 0b010, 0b100, 0b010, 0b100, 0b100, 0b100, 0, 0]
 
 
 LIMITS = SchedulerSpec(write_burst=6, preempt_burst=3, read_burst=4, quiet_clocks=5)
