@@ -63,6 +63,34 @@ async def accesses_to_the_same_word_keep_their_order(dut: Any) -> None:
 
 
 @cocotb.test(timeout_time=LIMIT_NS, timeout_unit="ns")
+async def late_requests_of_one_bank_share_its_rows(dut: Any) -> None:
+    """Reads of both ports and writes, each of a row of its own, until all have waited too long.
+
+    Each would have the row cycle for a column, and stay late, if turns were of one request.
+    """
+    async with Bench(dut) as tb:
+        bench, t, count = ChannelBench(tb), spec().timing, 300
+        bank, rows, columns = (bench.geometry.banks[-1], bench.geometry.rows,
+                               bench.geometry.columns)
+
+        async def second() -> None:
+            for n in range(count):
+                await bench.dma.access(bank, 1, n % columns)
+                await bench.dma.access(bank, 2 % rows, n % columns, random_word(tb))
+
+        other, begin = cocotb.start_soon(second()), tb.cycle
+        for n in range(count):
+            await bench.host.access(bank, 0, n % columns)
+        await other
+        await bench.all_done()
+        # A burst a row cycle, with its recovery from a write and two turns of the bus
+        cycle = t.clocks(t.nRC) + t.clocks(t.nWR) + 2 * t.clocks(t.nWTRL)
+        burst = bench.spec.scheduler.urgent_burst
+        most = 3 * count * (cycle / burst + t.clocks(t.nCCDL))
+        tb.check(tb.cycle - begin <= most, True, f"{tb.cycle - begin} of {most:.0f} clocks")
+
+
+@cocotb.test(timeout_time=LIMIT_NS, timeout_unit="ns")
 async def row_hits_overtake_older_requests(dut: Any) -> None:
     """A row stays open as long as there are hits, well after tRAS would let it be closed."""
     async with Bench(dut) as tb:
