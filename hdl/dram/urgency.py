@@ -10,10 +10,10 @@ from model.spec.errors import require_int
 class Urgency(wiring.Component):
     """Lets the windows whose oldest request has waited too long go first, one after another.
 
-    The turn passes on when the request has been served, and those of the same row behind it: so
-    each of ``windows`` waits for one row and ``burst`` requests of each other window at most. Were
-    it for one request each, windows that are late in one bank would open its rows in turn, a column
-    each, and stay late for ever. No latency.
+    The turn passes on when the request has been served, and those behind it that hit an open row:
+    so each of ``windows`` waits for one row and ``burst`` requests of each other window at most.
+    Were it for one request each, windows that are late in one bank would open its rows in turn, a
+    column each, and stay late for ever. No latency.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ class SchedulerSpec:
         Clocks after which a request goes ahead of everything else.
     urgent_burst : int
         Requests that do so at most in one turn of a port's reads or writes: the next ones in its
-        window, as long as they are of the row that was opened for the first.
+        window, as long as they hit an open row.
     """
 
     read_entries: int = 32
