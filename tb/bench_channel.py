@@ -331,11 +331,11 @@ async def _wait_at_most_the_bound(dut: Any, *, reading: bool, rounds: int) -> No
                                      mode=MacMode.DOT, start=True, mask=1)
 
         tasks = [cocotb.start_soon(work) for work in (stream(), registers(), passes())]
-        # One refresh of each kind, one row pass, one row cycle a port and an urgent burst of its
-        # reads and of its writes may come in between.
+        # One refresh of each kind, one row pass, one row cycle a port and an urgent burst of the
+        # host's writes may come in between.
         limits = bench.spec.scheduler
         bound = limits.starvation + sum(t.clocks(n) for n in (
-            t.nRFCab, t.nRFCpb, t.nRC, t.nRC, t.nFAW, *4 * limits.urgent_burst * (t.nCCDL,))
+            t.nRFCab, t.nRFCpb, t.nRC, t.nRC, t.nFAW, *limits.urgent_burst * (t.nCCDL,))
             ) + 20 + 2 * bench.geometry.columns + 40
         for target, row in ((capacity, 1), (0, 1), (capacity, 0), (0, 0)) * rounds:
             start, served = tb.cycle, len(bench.dma.answered)

@@ -198,8 +198,7 @@ class RequestPool(wiring.Component):
         def servable(slots: Value, requester: Requester) -> Value:
             return (slots & ~self.held & ~self.refreshing).any() & requester.credit
 
-        hits = Cat((r.oldest[side] & r.hits[side]).any()
-                   for r in requesters for side in (READS, WRITES))
+        hits = Cat(r.oldest_hits for r in requesters)
         able = Cat(servable(r.oldest[side], r) for r in requesters for side in (READS, WRITES))
         issued = Cat(candidate.column_issued for candidate in self.candidates)
         first = Cat(candidate.first for candidate in self.candidates)

@@ -101,6 +101,8 @@ class RequestWindow(wiring.Component):
         Slots of all requests, and of those whose row is open.
     oldest : ``Out(banks)``
         The slot of the oldest request.
+    oldest_hits : ``Out(1)``
+        Its row is open.
     late : ``Out(1)``
         It has waited for the starvation bound.
     level : ``Out``
@@ -125,6 +127,7 @@ class RequestWindow(wiring.Component):
     wanted: Signal
     hits: Signal
     oldest: Signal
+    oldest_hits: Signal
     late: Signal
     level: Signal
     data: Signal
@@ -142,7 +145,7 @@ class RequestWindow(wiring.Component):
             "alone": In(1),
             "candidate": Out(CandidateSignature(spec)),
             "wanted": Out(banks), "hits": Out(banks), "oldest": Out(banks),
-            "late": Out(1), "level": Out(range(entries + 1)),
+            "oldest_hits": Out(1), "late": Out(1), "level": Out(range(entries + 1)),
             "data": Out(BEAT_WIDTH),
             "probe": In(word_layout(spec)), "contains": Out(1),
         })
@@ -191,6 +194,7 @@ class RequestWindow(wiring.Component):
         m.d.comb += [
             candidate.first.eq(chosen["column"][0]),
             self.oldest.eq(Mux(valid[0], oldest.word.slots, 0)),
+            self.oldest_hits.eq(valid[0] & oldest.hit),
             self.wanted.eq(selected(valid, slots)),
             self.hits.eq(selected(valid & Cat(hits), slots)),
             self.contains.eq(Cat(place.matches for place in entries).any()),

@@ -53,6 +53,8 @@ class Requester(wiring.Component):
         Their choices.
     wanted, hits, oldest : ``Out(banks)`` for each window
         What they hold.
+    oldest_hits : ``Out(2)``
+        Windows whose oldest request hits an open row.
     late : ``Out(2)``
         Windows whose oldest request has waited for the starvation bound.
     full, low : ``Out(1)``
@@ -82,6 +84,7 @@ class Requester(wiring.Component):
     wanted: Any
     hits: Any
     oldest: Any
+    oldest_hits: Signal
     late: Signal
     full: Signal
     low: Signal
@@ -106,7 +109,7 @@ class Requester(wiring.Component):
             "urgent": In(2),
             "candidates": Out(CandidateSignature(spec)).array(2),
             **{name: Out(banks).array(2) for name in ("wanted", "hits", "oldest")},
-            "late": Out(2), "full": Out(1), "low": Out(1), "credit": Out(1),
+            "oldest_hits": Out(2), "late": Out(2), "full": Out(1), "low": Out(1), "credit": Out(1),
             "missing": Out(1), "missing_issued": In(1),
             "write_data": Out(BEAT_WIDTH), "read_data": In(BEAT_WIDTH),
             "read_status": In(Status), "reading": Out(1),
@@ -136,6 +139,7 @@ class Requester(wiring.Component):
             intake.in_reads.eq(reads.contains), intake.in_writes.eq(writes.contains),
             self.full.eq((writes.level >= limits.write_high) | intake.flush),
             self.low.eq(writes.level <= limits.write_low),
+            self.oldest_hits.eq(Cat(reads.oldest_hits, writes.oldest_hits)),
             self.late.eq(Cat(reads.late, writes.late)),
             self.credit.eq(responses.credit),
             self.missing.eq(intake.missing.valid & responses.credit),

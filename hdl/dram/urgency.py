@@ -40,6 +40,7 @@ class Urgency(wiring.Component):
 
     def __init__(self, *, windows: int, burst: int) -> None:
         require_int("windows", windows, 1, 64)
+        require_int("burst", burst, 1, 64)
         self.windows, self.burst = windows, burst
         super().__init__({"late": In(windows), "following": In(windows), "served": In(windows),
                           "urgent": Out(windows)})
@@ -49,7 +50,7 @@ class Urgency(wiring.Component):
         waits = Signal(self.windows)            # late ones whose turn has not been in this round
         passed = Signal(self.windows)
         turn, stays = Signal(self.windows), Signal(self.windows)
-        left, more = Signal(range(self.burst)), Signal(range(self.burst))
+        left, more = (Signal(range(max(2, self.burst)), name=name) for name in ("left", "more"))
         m.d.comb += [
             waits.eq(self.late & ~passed), stays.eq(turn & self.following),
             more.eq(Mux(stays.any(), (left - 1)[:len(left)], self.burst - 1)),

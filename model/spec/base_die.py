@@ -29,8 +29,9 @@ class BaseDieSpec:
     axi_id_width : int
         Bits of an ID of the memory ports.
     watchdog_clocks : int
-        After how long an access to memory is overdue. No sound access takes that long: it has to
-        wait for one row pass, at most nine refreshes, and ``starvation`` clocks.
+        After how long an access to memory is overdue. No sound access takes that long: from when it
+        is the oldest of its window, it has to wait for one row pass, at most nine refreshes,
+        ``starvation`` clocks, and a row and ``urgent_burst`` columns of each other window.
     log_records : int
         That the error log of a pseudo-channel keeps.
     """

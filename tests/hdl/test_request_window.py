@@ -89,6 +89,7 @@ def test_a_window_is_a_list_of_which_the_oldest_that_may_is_chosen(entries: int)
             assert ctx.get(window.level) == len(requests)
             assert ctx.get(window.wanted) == sum({1 << r.slot for r in requests})
             assert ctx.get(window.hits) == sum({1 << r.slot for r in requests if r.hit})
+            assert ctx.get(window.oldest_hits) == (bool(requests) and requests[0].hit)
             assert ctx.get(window.contains) == any(
                 (r.slot, r.row, r.column) == (slot, row, column) for r in requests)
             assert ctx.get(window.late) == late, cycle
@@ -153,7 +154,7 @@ def test_late_windows_go_first_in_turn() -> None:
 
 
 def test_requests_of_an_open_row_follow_in_one_turn() -> None:
-    """At most three; not behind one that hits no row; nor, for a clock, without anything served."""
+    """At most three; a turn ends with a clock in which the next in line cannot follow."""
     urgency = Urgency(windows=3, burst=3)
     got = []
 

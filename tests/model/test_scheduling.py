@@ -13,6 +13,7 @@ from model.spec.scheduling import SchedulerSpec
     ({"write_burst": 8}, "preempt_burst: expected at most write_burst = 8, not 16"),
     ({"idle_close": 1}, "idle_close: expected an integer in 2..4096, not 1"),
     ({"starvation": 0}, "starvation: expected an integer in 1..4096, not 0"),
+    ({"urgent_burst": 0}, "urgent_burst: expected an integer in 1..64, not 0"),
     ({"quiet_clocks": 0}, "quiet_clocks: expected an integer in 1..1024, not 0"),
 ])
 def test_a_limit_that_makes_no_sense_is_refused(limits: dict[str, int], message: str) -> None:
