@@ -10,9 +10,10 @@ from model.spec.errors import require_int
 class Urgency(wiring.Component):
     """Lets the windows whose oldest request has waited too long go first, one after another.
 
-    The turn passes on when the request has been served, and those behind it that hit an open row:
-    so each of ``windows`` waits for one row and ``burst`` requests of each other window at most.
-    Were it for one request each, windows that are late in one bank would open its rows in turn, a
+    A turn lasts until the request has been served, and those behind it that hit an open row: so
+    each of ``windows`` waits for one row and ``burst`` requests of each other window at most. Could
+    a turn be taken away before, the row that is being opened for it would be closed unused. Were
+    turns for one request each, windows that are late in one bank would open its rows in turn, a
     column each, and stay late for ever. No latency.
 
     Parameters
@@ -50,18 +51,20 @@ class Urgency(wiring.Component):
         waits = Signal(self.windows)            # late ones whose turn has not been in this round
         passed = Signal(self.windows)
         turn, stays = Signal(self.windows), Signal(self.windows)
+        begun = Signal()                        # a request of this turn has been served
         left, more = (Signal(range(max(2, self.burst)), name=name) for name in ("left", "more"))
         m.d.comb += [
-            waits.eq(self.late & ~passed), stays.eq(turn & self.following),
-            more.eq(Mux(stays.any(), (left - 1)[:len(left)], self.burst - 1)),
+            waits.eq(self.late & ~passed),
+            stays.eq(turn & Mux(begun, self.following, self.late)),
+            more.eq(Mux(begun & stays.any(), (left - 1)[:len(left)], self.burst - 1)),
         ]
         first = Mux(stays.any(), stays, Mux(waits.any(), waits, self.late))
         m.d.comb += self.urgent.eq((first & (~first + 1))[:self.windows])
         with m.If((self.urgent & self.served).any()):
             m.d.sync += [passed.eq(Mux(waits.any(), passed, 0) | self.urgent),
-                         turn.eq(Mux(more.any(), self.urgent, 0)), left.eq(more)]
+                         turn.eq(Mux(more.any(), self.urgent, 0)), left.eq(more), begun.eq(1)]
         with m.Else():
-            m.d.sync += turn.eq(stays)
+            m.d.sync += [turn.eq(self.urgent), begun.eq(begun & stays.any())]
             with m.If(~self.late.any()):
                 m.d.sync += passed.eq(0)
         return m

@@ -95,27 +95,33 @@ def show_turns(pool: Any) -> None:
     # Both ports are late in rows of their own: three of the one, three of the other, the rest
     assert serve(pool(2), [Read(name, row, 0, port) for port, row, names in (
         (0, 1, "ABCD"), (1, 2, "PQRS")) for name in names]) == "ABC-PQR-D-S"
+    # The row of A is being opened when P of an earlier port is late, too; P closed it once before
+    assert serve(pool(2), [Read("A", 1, 0, port=1), Read("P", 2, 8)]) == "--A-P"
 
 
 def test_a_turn_lasts_as_long_as_the_oldest_hits_the_open_row() -> None:
     show_turns(lambda ports: RequestPool(SPEC, ports=ports))
 
 
+CHAIN = ["hdl.dram.urgency", "hdl.dram.request_pool"]
 BURST = "burst=self.spec.scheduler.urgent_burst"
 MUTANTS = {
-    "goes on without a hit": ("urgency.following.eq(able & hits)", "urgency.following.eq(able)"),
+    "goes on without a hit": (1, "urgency.following.eq(able & hits)", "urgency.following.eq(able)"),
     "goes on with a hit of another request": (
-        "hits = Cat(r.oldest_hits for r in requesters)",
+        1, "hits = Cat(r.oldest_hits for r in requesters)",
         "hits = Cat(r.hits[side].any() for r in requesters for side in (READS, WRITES))"),
-    "one request a turn": (BURST, "burst=1"),
-    "one request too many": (BURST, BURST + " + 1"),
-    "nobody is late": ("urgency.late.eq(Cat(r.late[side]", "urgency.late.eq(Cat(C(0)"),
+    "one request a turn": (1, BURST, "burst=1"),
+    "one request too many": (1, BURST, BURST + " + 1"),
+    "nobody is late": (1, "urgency.late.eq(Cat(r.late[side]", "urgency.late.eq(Cat(C(0)"),
+    "a turn can be taken before it has begun": (
+        0, "turn.eq(self.urgent), begun", "turn.eq(stays), begun"),
+    "a turn begins before anything is served": (0, "begun.eq(begun & stays.any())", "begun.eq(1)"),
 }
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    mutant = Mutant("hdl.dram.request_pool", *MUTANTS[name], "")
-    unit = mutated(mutant, [mutant.module], monkeypatch)
+    part, good, bad = MUTANTS[name]
+    unit = mutated(Mutant(CHAIN[part], good, bad, ""), CHAIN, monkeypatch)
     with pytest.raises(AssertionError):
         show_turns(lambda ports: unit.RequestPool(SPEC, ports=ports))
