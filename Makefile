@@ -43,7 +43,7 @@ help:
 	@echo
 	@echo 'Variables: SIM=verilator|icarus  TRACE=path  MODEL=name  QPS=number  SEED=number'
 	@echo '           PRESET=timing preset  BANKS=PIM banks  HEAD_SIZE=elements  ROW_BYTES=bytes'
-	@echo '           SCENARIO=slice|heads|dma|quantiser|translator (of make waves)'
+	@echo '           SCENARIO=slice|heads|dram|host|dma|quantiser|translator (of make waves)'
 	@echo '           WORKERS=test processes  FIGURES=modules of tb/figures  PYTHON=python3'
 	@echo '           UNITS=of make synth  CLAIMS=of make formal'
 

@@ -1,4 +1,4 @@
-"""What each part of a slice does when: a picture of a waveform, in lanes over the clock."""
+"""What each part of a slice, or of a unit, does when: a waveform's picture, in lanes."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -57,12 +57,10 @@ def signals(spec: SliceSpec) -> list[str]:
              range(spec.geometry.pim_banks)]
     return [
         "slice.move_busy", "slice.attend_busy", "slice.dma.busy", "slice.softmax.busy",
-        "slice.merge.busy", "slice.dma.port__request__payload.write", "slice.channel.open",
-        *(f"slice.commands__{bus}.command" for bus in ("row", "column")),
-        "slice.commands__row.bank",
+        "slice.merge.busy", "slice.dma.port__request__payload.write",
+        *channel_signals(spec, "slice", "slice.channel"),
         *(f"slice.pim__row_pass__payload.{name}" for name in ("mode", "start", "row")),
         *(f"{stream}__{wire}" for stream in streams for wire in ("valid", "ready")),
-        *(f"slice.channel.device.bank_{bank}.open_row" for bank in spec.geometry.banks),
         *(f"{unit}.{name}" for unit in units for name in ("valid", "o.mode")),
     ]
 
@@ -75,18 +73,12 @@ def lanes(waveform: Waveform, spec: SliceSpec) -> Iterator[Lane]:
     def moved(stream: str) -> Active:
         return wire(f"{stream}__valid") & wire(f"{stream}__ready")
 
-    row, column = (waveform.values(f"slice.commands__{bus}.command") for bus in ("row", "column"))
     yield (Lane("operation").add(wire("slice.host__request__valid"), HOST)
            .add(wire("slice.move_busy"), MOVE, "block move")
            .add(wire("slice.attend_busy"), ATTEND, "attention"))
-    yield _commands("row commands", row, ROW_COMMANDS)
-    yield _commands("column commands", column, COLUMN_COMMANDS)
-    timing = spec.timing
-    yield (Lane("data bus")
-           .add(_later(column, {Command.RD, Command.REG_RD}, timing.read_latency), IN)
-           .add(_later(column, {Command.WR, Command.REG_WR}, timing.write_latency), OUT))
-    yield from _banks(waveform, spec, row)
-    yield _row_passes(waveform, row, moved("slice.pim__row_pass"))
+    yield from channel_lanes(waveform, spec, "slice", "slice.channel")
+    yield _row_passes(waveform, waveform.values("slice.commands__row.command"),
+                      moved("slice.pim__row_pass"))
     for bank in range(spec.geometry.pim_banks):
         unit, lane = f"slice.channel.device.pim_{bank}.sequencer", Lane(f"PIM unit {bank}")
         for mode in MacMode:
@@ -102,6 +94,26 @@ def lanes(waveform: Waveform, spec: SliceSpec) -> Iterator[Lane]:
            .add(request & ~wire(write), IN).add(request & wire(write), OUT))
 
 
+def channel_signals(spec: SliceSpec, top: str, channel: str) -> list[str]:
+    """What :func:`channel_lanes` reads; ``top`` has the command buses among its ports."""
+    return [*(f"{top}.commands__{name}" for name in ("row.command", "column.command", "row.bank")),
+            f"{channel}.open",
+            *(f"{channel}.device.bank_{bank}.open_row" for bank in spec.geometry.banks)]
+
+
+def channel_lanes(waveform: Waveform, spec: SliceSpec, top: str, channel: str) -> Iterator[Lane]:
+    """Buses and banks of a memory channel."""
+    row, column = (waveform.values(f"{top}.commands__{bus}.command") for bus in ("row", "column"))
+    timing = spec.timing
+    yield _commands("row commands", row, ROW_COMMANDS)
+    yield _commands("column commands", column, COLUMN_COMMANDS)
+    yield (Lane("data bus")
+           .add(_later(column, {Command.RD, Command.REG_RD}, timing.read_latency), IN)
+           .add(_later(column, {Command.WR, Command.REG_WR}, timing.write_latency), OUT))
+    addressed = waveform.values(f"{top}.commands__row.bank")
+    yield from _banks(waveform, spec, channel, row, addressed)
+
+
 def _commands(title: str, bus: NDArray[np.int64], commands: Iterable[Command]) -> Lane:
     lane = Lane(title)
     for command in sorted(commands):
@@ -115,12 +127,12 @@ def _later(bus: NDArray[np.int64], commands: set[Command], clocks: int) -> Activ
     return np.concatenate((np.zeros(clocks, bool), issued[:-clocks]))
 
 
-def _banks(waveform: Waveform, spec: SliceSpec, row_bus: NDArray[np.int64]) -> Iterator[Lane]:
+def _banks(waveform: Waveform, spec: SliceSpec, channel: str, row_bus: NDArray[np.int64],
+           addressed: NDArray[np.int64]) -> Iterator[Lane]:
     """Open rows and refreshes of each bank."""
-    opened, addressed = (waveform.values(f"slice.{name}") for name in (
-        "channel.open", "commands__row.bank"))
+    opened = waveform.values(f"{channel}.open")
     for slot, bank in enumerate(spec.geometry.banks):
-        rows = waveform.values(f"slice.channel.device.bank_{bank}.open_row")
+        rows = waveform.values(f"{channel}.device.bank_{bank}.open_row")
         lane = Lane(f"{bank_names(spec).labels[bank]}: row")
         for start, end in intervals((opened >> slot & 1).astype(bool)):
             lane.bars.append((OPEN, start, end, str(rows[min(start + 1, end - 1)])))
@@ -160,7 +172,17 @@ def draw(path: Path, waveform: Waveform, spec: SliceSpec, title: str) -> None:
     _panel(attention, waveform, drawn,
            (attend[0] - margin, min(attend[1] + margin, waveform.clocks)), "the attention")
     figure.suptitle(title, fontsize=15, fontweight="bold")
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=10, frameon=False,
+    figure.legend(handles=_legend(drawn), loc="outside lower center", ncols=10, frameon=False,
+                  fontsize=10)
+    figure.savefig(path)
+
+
+def draw_unit(path: Path, waveform: Waveform, drawn: list[Lane], title: str,
+              clocks: tuple[int, int]) -> None:
+    """Draws the run of a unit from one clock to another."""
+    figure = Figure(figsize=(20, 1.5 + 0.45 * len(drawn)), dpi=110, layout="constrained")
+    _panel(figure.subplots(), waveform, drawn, clocks, title)
+    figure.legend(handles=_legend(drawn), loc="outside lower center", ncols=10, frameon=False,
                   fontsize=10)
     figure.savefig(path)
 
@@ -190,11 +212,13 @@ def _panel(axes: Axes, waveform: Waveform, drawn: list[Lane], clocks: tuple[int,
     axes.tick_params(left=False)
 
 
-def _legend() -> list[Patch]:
+def _legend(drawn: list[Lane]) -> list[Patch]:
+    """What colours mean that are in the picture."""
+    used = {colour for lane in drawn for colour, *_ in lane.bars}
     named = [(command.name, COMMAND_COLOURS[command]) for command in Command
              if command in ROW_COMMANDS | COLUMN_COMMANDS | REGISTER_COMMANDS]
     named += [(f"{mode.name} ({what})", MODE_COLOURS[mode]) for mode, what in
               ((MacMode.DOT, "scores"), (MacMode.AXPY, "outputs"))]
     named += [("row open", OPEN), ("refresh", REFRESHED), ("host request", HOST),
-              ("unit busy", BUSY), ("read, or into the unit", IN), ("write, or out of it", OUT)]
-    return [Patch(color=colour, label=name) for name, colour in named]
+              ("busy", BUSY), ("read, or into the unit", IN), ("write, or out of it", OUT)]
+    return [Patch(color=colour, label=name) for name, colour in named if colour in used]

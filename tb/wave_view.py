@@ -106,7 +106,8 @@ def register_names() -> Names:
 
 def view(spec: SliceSpec) -> tuple[Group, ...]:
     """The groups, in the order in which an attention passes through them; the host's last."""
-    return (_operation(), _sequencer(), _commands(spec), _banks(spec), _pim_bank(0),
+    return (_operation(), _sequencer(), command_buses(spec, "slice", "slice.channel"),
+            bank_states(spec, "slice.channel"), _pim_bank(0),
             _softmax(spec), _merge(), _dma(spec), _host(spec), _counters())
 
 
@@ -165,9 +166,10 @@ def _sequencer() -> Group:
           for stage, title in stages.items())))
 
 
-def _commands(spec: SliceSpec) -> Group:
+def command_buses(spec: SliceSpec, top: str, channel: str) -> Group:
+    """What a memory channel tells its banks; ``top`` has the buses among its ports."""
     banks = bank_names(spec)
-    row, column = "slice.commands__row", "slice.commands__column"
+    row, column = f"{top}.commands__row", f"{top}.commands__column"
     return Group(title="DRAM command buses", traces=(
         Trace(signal=f"{row}.command", title="row bus", form="decimal", names=COMMANDS),
         *_place(row, "row bus", banks),
@@ -180,15 +182,16 @@ def _commands(spec: SliceSpec) -> Group:
         Trace(signal=f"{column}.register", title="REG_*: register", form="decimal",
               names=PIM_REGISTERS),
         Trace(signal=f"{column}.address", title="REG_*: address", form="decimal"),
-        Trace(signal="slice.channel.refresh_slots", title="refresh wanted by banks",
+        Trace(signal=f"{channel}.refresh_slots", title="refresh wanted by banks",
               form="binary")))
 
 
-def _banks(spec: SliceSpec) -> Group:
+def bank_states(spec: SliceSpec, channel: str) -> Group:
+    """The rows of a memory channel's banks."""
     names = bank_names(spec).labels
     return Group(title="Banks", traces=(
-        Trace(signal="slice.channel.open", title="rows open, bank by bank", form="binary"),
-        *(Trace(signal=f"slice.channel.device.bank_{bank}.open_row",
+        Trace(signal=f"{channel}.open", title="rows open, bank by bank", form="binary"),
+        *(Trace(signal=f"{channel}.device.bank_{bank}.open_row",
                 title=f"{names[bank]}: last opened row", form="decimal")
           for bank in spec.geometry.banks)))
 

@@ -1,6 +1,7 @@
 """Waveforms by the names of the hardware, whichever simulator wrote them."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -27,13 +28,14 @@ class Waveform:
     Raises
     ------
     KeyError
-        One of them is not in the file.
+        One of them is not in the file, or several signals have that name.
     """
 
     def __init__(self, path: Path, signals: Iterable[str] = (), clock: str = "slice.clk") -> None:
-        self._references = {
-            re.sub(r"\[\d+:\d+\]$", "", name): name
-            for name in VCDVCD(str(path), only_sigs=True).signals}
+        found = [(re.sub(r"\[\d+:\d+\]$", "", name), name)
+                 for name in VCDVCD(str(path), only_sigs=True).signals]
+        times = Counter(name for name, _ in found)
+        self._references = {name: full for name, full in found if times[name] == 1}
         wanted = [self.reference(name) for name in (clock, *signals)]
         self._vcd = VCDVCD(str(path), signals=wanted)
         self._clock = clock

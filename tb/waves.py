@@ -16,7 +16,17 @@ from model.spec.errors import UserError, unknown_name
 from model.spec.presets import slice_spec
 from model.spec.slice import SliceSpec
 from model.spec.timing import Command
-from tb import dma_waves, gtkwave, heads_waves, quantiser_waves, surfer, timeline, translator_waves
+from tb import (
+    dma_waves,
+    dram_waves,
+    gtkwave,
+    heads_waves,
+    host_waves,
+    quantiser_waves,
+    surfer,
+    timeline,
+    translator_waves,
+)
 from tb.build import ROOT, SIMULATORS, WAVEFORM, build, run, selected_simulator
 from tb.wave_view import view
 from tb.waveform import Waveform, copy_readable, intervals
@@ -81,6 +91,7 @@ def slice_scenario(output: Path, simulator: str) -> None:
 
 SCENARIOS: Mapping[str, Callable[[Path, str], None]] = {
     "slice": slice_scenario, "heads": heads_waves.SCENARIO.show,
+    "dram": dram_waves.SCENARIO.show, "host": host_waves.SCENARIO.show,
     "dma": dma_waves.SCENARIO.show, "quantiser": quantiser_waves.SCENARIO.show,
     "translator": translator_waves.SCENARIO.show,
 }

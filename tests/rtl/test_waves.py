@@ -12,11 +12,12 @@ from model.spec.attention import MacMode
 from model.spec.presets import slice_spec
 from model.spec.registers import register_map
 from model.spec.timing import Command
-from tb import gtkwave, surfer
+from tb import dram_waves, gtkwave, host_waves, surfer
 from tb.bench_waves import BLOCKS, HEADS
 from tb.build import ROOT
 from tb.heads_waves import SCENARIO, WATCHED, passes, results, scores_taken
 from tb.heads_waves import view as heads_view
+from tb.unit_scenario import UnitScenario
 from tb.wave_view import COMMANDS, register_names, view
 from tb.waveform import Waveform, copy_readable, intervals
 from tb.waves import OPTIONS, record, write_views
@@ -137,6 +138,15 @@ def test_names_come_from_the_specification() -> None:
     assert surfer.mapped(COMMANDS).splitlines()[:3] == ["Name = commands", "Bits = 4", "0 -"]
 
 
+def test_a_name_of_several_signals_is_none(tmp_path: Path) -> None:
+    raw, copy = tmp_path / "raw.vcd", tmp_path / "copy.vcd"
+    raw.write_text(HEADER.format(escape="").replace("wire 1 $ busy", "wire 2 $ clk") + CHANGES)
+    copy_readable(raw, copy)
+    assert "slice.clk" not in Waveform(copy, ["slice.bus.command"], clock="slice.bus.command")
+    with pytest.raises(KeyError):
+        Waveform(copy)
+
+
 @pytest.mark.parametrize("escape", ["", "\\"], ids=["verilator", "icarus"])
 def test_both_spellings_of_a_field_read_alike(tmp_path: Path, escape: str) -> None:
     raw, copy = tmp_path / "raw.vcd", tmp_path / "copy.vcd"
@@ -171,8 +181,24 @@ def test_a_scenario_that_does_not_exist_is_refused_in_one_line() -> None:
     done = subprocess.run([sys.executable, "-m", "tb.waves", "--scenario", "tide"], cwd=ROOT,
                           capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == ("tb.waves: scenario: expected one of dma, heads, quantiser, slice, "
-                           "translator, not 'tide'\n")
+    assert done.stderr == ("tb.waves: scenario: expected one of dma, dram, heads, host, "
+                           "quantiser, slice, translator, not 'tide'\n")
+
+
+@pytest.mark.parametrize(("scenario", "suffixes"), [
+    (dram_waves.SCENARIO, {".gtkw", ".sucl", ".txt", ".png"}),
+    (host_waves.SCENARIO, {".gtkw", ".sucl", ".txt"})], ids=["dram", "host"])
+def test_a_unit_is_shown_by_views_that_refer_to_it(
+        scenario: UnitScenario, suffixes: set[str], tmp_path: Path) -> None:
+    dump = scenario.record(tmp_path, "icarus")
+    files = scenario.write_views(dump)
+    assert {file.suffix for file in files} >= suffixes
+    assert all(file.stat().st_size for file in files)
+    waveform = Waveform(dump, scenario.watched, clock=f"{scenario.top}.clk")
+    assert [t.signal for group in scenario.view() for t in group.traces
+            if t.signal not in waveform] == []
+    moments = list(scenario.markers(waveform).values())
+    assert len(moments) == 5 and moments == sorted(moments)
 
 
 def test_two_heads_overlap(tmp_path: Path) -> None:
