@@ -19,7 +19,7 @@ async def bursts_become_accesses(dut: Any) -> None:
         start = setup.addresses.address(bank, row, column)
         whole, parts = AxiBurst(start, 4, 5, INCR), AxiBurst(start + 29, 5, 1, INCR)
         for id, burst in enumerate((whole, parts)):
-            await setup.write(burst, id=id)
+            await setup.write(burst, setup.make.beats(burst, full=1), id=id)
             await setup.settle()
         await setup.check_reads([
             await setup.driver.read(burst, id=id) for id, burst in enumerate((

@@ -5,7 +5,7 @@ from model.spec.dma import Result
 from tb.dma_software import DMA, SPEC, TRANSLATOR
 from tb.dma_system import DmaSystem
 from tb.unit_scenario import UnitScenario, enum_names
-from tb.wave_view import Group, Trace, bank_names
+from tb.wave_view import Group, Trace, bank_names, port_traces
 from tb.waveform import Waveform, intervals
 
 TOP = "dma"
@@ -17,11 +17,6 @@ ENDS = enum_names("ends", completer.EndState, blank=("LOOK",))
 QUESTIONS = enum_names("questions", block_resolver.AskState, blank=("IDLE",))
 SLOTS = enum_names("slots", slot_pool.State, blank=("FREE",))
 RESULTS = enum_names("results", Result, blank=("DONE",))
-
-
-def _stream(path: str, title: str) -> tuple[Trace, Trace]:
-    return (Trace(signal=f"{path}__valid", title=f"{title}: valid"),
-            Trace(signal=f"{path}__ready", title=f"{title}: ready"))
 
 
 def _channel(number: int) -> Group:
@@ -43,7 +38,6 @@ def _channel(number: int) -> Group:
 
 def view() -> tuple[Group, ...]:
     """The groups, in the order in which a descriptor passes through them."""
-    banks, request = bank_names(SPEC), f"{TOP}.port__request"
     return (
         Group(title="Software", traces=(
             Trace(signal=f"{TOP}.clk", title="clock"),
@@ -57,14 +51,7 @@ def view() -> tuple[Group, ...]:
             Trace(signal=f"{MOVER}.turns.write", title="writing"),
             Trace(signal=f"{MOVER}.reads.held", title="rows being read", form="binary"),
             Trace(signal=f"{MOVER}.writes.held", title="rows being written", form="binary"))),
-        Group(title="Memory", traces=(
-            *_stream(request, "request"),
-            Trace(signal=f"{request}__payload.write", title="request: write"),
-            Trace(signal=f"{request}__payload.bank", title="request: bank", form="decimal",
-                  names=banks),
-            Trace(signal=f"{request}__payload.row", title="request: row", form="decimal"),
-            Trace(signal=f"{request}__payload.column", title="request: column", form="decimal"),
-            *_stream(f"{TOP}.port__response", "response"))))
+        Group(title="Memory", traces=port_traces(f"{TOP}.port", bank_names(SPEC))))
 
 
 def _markers(waveform: Waveform) -> dict[str, int]:

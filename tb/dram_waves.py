@@ -14,7 +14,7 @@ from model.spec.timing import Command, timing_preset
 from tb import timeline
 from tb.column_recorder import ColumnRecorder
 from tb.unit_scenario import UnitScenario
-from tb.wave_view import Group, Trace, bank_names, bank_states, command_buses
+from tb.wave_view import Group, Trace, bank_names, bank_states, command_buses, port_traces
 from tb.waveform import Waveform
 
 PARAMETERS: dict[str, Any] = {
@@ -31,28 +31,18 @@ MARGIN = 40
 
 TOP = "channel"
 PORTS = ("gpu", "dma")
-POOL, REFRESH = f"{TOP}.requests", f"{TOP}.refresh_slots"
+POOL = f"{TOP}.requests"
 WRITING, URGENT = f"{TOP}.scheduler.writing", f"{TOP}.scheduler.urgent"
 ROW, COLUMN = (f"{TOP}.commands__{bus}.command" for bus in ("row", "column"))
 
 
 def _port(name: str) -> Group:
-    banks, request = bank_names(SPEC), f"{TOP}.{name}__request"
     window = f"{POOL}.requester_{PORTS.index(name)}"
     return Group(title=f"Port {name}", traces=(
-        Trace(signal=f"{request}__valid", title="request: valid"),
-        Trace(signal=f"{request}__ready", title="request: ready"),
-        Trace(signal=f"{request}__payload.write", title="request: write"),
-        Trace(signal=f"{request}__payload.bank", title="request: bank", form="decimal",
-              names=banks),
-        *(Trace(signal=f"{request}__payload.{field}", title=f"request: {field}", form="decimal")
-          for field in ("row", "column", "tag")),
+        *port_traces(f"{TOP}.{name}", bank_names(SPEC)),
         Trace(signal=f"{window}.reads.level", title="reads that wait", form="decimal"),
         Trace(signal=f"{window}.writes.level", title="writes that wait", form="decimal"),
-        Trace(signal=f"{window}.late", title="late: writes, reads", form="binary"),
-        Trace(signal=f"{TOP}.{name}__response__valid", title="response: valid"),
-        Trace(signal=f"{TOP}.{name}__response__payload.tag", title="response: tag",
-              form="decimal")))
+        Trace(signal=f"{window}.late", title="late: writes, reads", form="binary")))
 
 
 def view() -> tuple[Group, ...]:
@@ -63,7 +53,7 @@ def view() -> tuple[Group, ...]:
         Group(title="Decisions", traces=(
             Trace(signal=WRITING, title="bus is for writes"),
             Trace(signal=URGENT, title="urgent: DMA write, read, GPU write, read", form="binary"),
-            Trace(signal=f"{POOL}.clear_way", title="registers stand back"),
+            Trace(signal=f"{POOL}.clear_way", title="row of the urgent request is open"),
             Trace(signal=f"{TOP}.sequencer.busy", title="PIM banks are for row passes"))),
         command_buses(SPEC, TOP, TOP), bank_states(SPEC, TOP),
         Group(title="Counted", traces=tuple(

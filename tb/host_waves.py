@@ -8,11 +8,11 @@ from model.spec.address_map import ROW_MAJOR
 from tb.axi_channel_dut import AxiChannelDut
 from tb.bench_axi_memory import SPEC
 from tb.unit_scenario import UnitScenario, enum_names
-from tb.wave_view import Group, Trace, bank_names, bank_states
+from tb.wave_view import Group, Trace, bank_names, bank_states, port_traces
 from tb.waveform import Waveform, intervals
 
 TOP = "host"
-AXI, PORT, MEMORY = f"{TOP}.axi__", f"{TOP}.memory.port__", f"{TOP}.memory"
+AXI, MEMORY = f"{TOP}.axi__", f"{TOP}.memory"
 BURSTS, RESPONSES = enum_names("bursts", Burst), enum_names("responses", Response)
 ANSWERED, ANSWER, READING = f"{AXI}bvalid", f"{AXI}bresp", f"{AXI}arvalid"
 
@@ -33,7 +33,6 @@ def _addresses(channel: str, title: str) -> tuple[Trace, ...]:
 
 def view() -> tuple[Group, ...]:
     """The groups, in the order in which a burst passes through them."""
-    banks = bank_names(SPEC)
     return (
         Group(title="Writes", traces=(
             Trace(signal=f"{TOP}.clk", title="clock"),
@@ -50,17 +49,9 @@ def view() -> tuple[Group, ...]:
             Trace(signal=f"{AXI}rlast", title="last beat"),
             Trace(signal=f"{AXI}rid", title="ID", form="decimal"))),
         Group(title="Words", traces=(
-            Trace(signal=f"{MEMORY}.writer.passed", title="word of a write is done with"),
-            Trace(signal=f"{MEMORY}.writer.waits", title="... when it is answered"),
-            *(Trace(signal=f"{PORT}{stream}__{wire}", title=f"{stream}: {wire}")
-              for stream in ("request", "response") for wire in ("valid", "ready")),
-            Trace(signal=f"{PORT}request__payload.write", title="request: write"),
-            Trace(signal=f"{PORT}request__payload.bank", title="request: bank", form="decimal",
-                  names=banks),
-            *(Trace(signal=f"{PORT}request__payload.{field}", title=f"request: {field}",
-                    form="decimal") for field in ("row", "column", "tag")),
-            Trace(signal=f"{PORT}response__payload.tag", title="response: tag",
-                  form="decimal"))),
+            Trace(signal=f"{MEMORY}.writer.passed", title="word of a write is taken"),
+            Trace(signal=f"{MEMORY}.writer.waits", title="... and will be written"),
+            *port_traces(f"{MEMORY}.port", bank_names(SPEC)))),
         bank_states(SPEC, f"{TOP}.channel"))
 
 

@@ -172,8 +172,8 @@ def draw(path: Path, waveform: Waveform, spec: SliceSpec, title: str) -> None:
     _panel(attention, waveform, drawn,
            (attend[0] - margin, min(attend[1] + margin, waveform.clocks)), "the attention")
     figure.suptitle(title, fontsize=15, fontweight="bold")
-    figure.legend(handles=_legend(drawn), loc="outside lower center", ncols=10, frameon=False,
-                  fontsize=10)
+    figure.legend(handles=_legend(drawn, (0, waveform.clocks)), loc="outside lower center",
+                  ncols=10, frameon=False, fontsize=10)
     figure.savefig(path)
 
 
@@ -182,8 +182,8 @@ def draw_unit(path: Path, waveform: Waveform, drawn: list[Lane], title: str,
     """Draws the run of a unit from one clock to another."""
     figure = Figure(figsize=(20, 1.5 + 0.45 * len(drawn)), dpi=110, layout="constrained")
     _panel(figure.subplots(), waveform, drawn, clocks, title)
-    figure.legend(handles=_legend(drawn), loc="outside lower center", ncols=10, frameon=False,
-                  fontsize=10)
+    figure.legend(handles=_legend(drawn, clocks), loc="outside lower center", ncols=10,
+                  frameon=False, fontsize=10)
     figure.savefig(path)
 
 
@@ -212,9 +212,11 @@ def _panel(axes: Axes, waveform: Waveform, drawn: list[Lane], clocks: tuple[int,
     axes.tick_params(left=False)
 
 
-def _legend(drawn: list[Lane]) -> list[Patch]:
+def _legend(drawn: list[Lane], clocks: tuple[int, int]) -> list[Patch]:
     """What colours mean that are in the picture."""
-    used = {colour for lane in drawn for colour, *_ in lane.bars}
+    first, last = clocks
+    used = {colour for lane in drawn for colour, start, end, _ in lane.bars
+            if start < last and end > first}
     named = [(command.name, COMMAND_COLOURS[command]) for command in Command
              if command in ROW_COMMANDS | COLUMN_COMMANDS | REGISTER_COMMANDS]
     named += [(f"{mode.name} ({what})", MODE_COLOURS[mode]) for mode, what in

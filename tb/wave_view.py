@@ -121,6 +121,18 @@ def _place(path: str, title: str, banks: Names) -> tuple[Trace, ...]:
             Trace(signal=f"{path}.row", title=f"{title}: row", form="decimal"))
 
 
+def port_traces(port: str, banks: Names) -> tuple[Trace, ...]:
+    """Requests and responses of a port of a memory channel; ``port`` is its path."""
+    request, response = f"{port}__request", f"{port}__response"
+    return (*_stream(request, "request"),
+            Trace(signal=f"{request}__payload.write", title="request: write"),
+            *_place(f"{request}__payload", "request", banks),
+            *(Trace(signal=f"{request}__payload.{field}", title=f"request: {field}",
+                    form="decimal") for field in ("column", "tag")),
+            *_stream(response, "response"),
+            Trace(signal=f"{response}__payload.tag", title="response: tag", form="decimal"))
+
+
 def _operation() -> Group:
     return Group(title="Operation", traces=(
         Trace(signal="slice.clk", title="clock"),

@@ -10,11 +10,12 @@ from model.spec.errors import require_int
 class Urgency(wiring.Component):
     """Lets the windows whose oldest request has waited too long go first, one after another.
 
-    A turn lasts until the request has been served, and those behind it that hit an open row: so
-    each of ``windows`` waits for one row and ``burst`` requests of each other window at most. Could
-    a turn be taken away before, the row that is being opened for it would be closed unused. Were
-    turns for one request each, windows that are late in one bank would open its rows in turn, a
-    column each, and stay late for ever. No latency.
+    A turn lasts until the request has been served, and those behind it that hit an open row, unless
+    it cannot be served any more, for a refresh or since its port does not take the answers: so each
+    of ``windows`` waits for one row and ``burst`` requests of each other window at most. Could
+    another window take a turn that has not begun, the row that is being opened for it would be
+    closed unused. Were turns for one request each, windows that are late in one bank would open its
+    rows in turn, a column each, and stay late for ever. No latency.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ class Urgency(wiring.Component):
     served : ``In(windows)``
         A request of the window is served in this clock.
     urgent : ``Out(windows)``
-        The window that goes first; none if none is late.
+        The window that goes first; none if none is late nor follows one that was.
     """
 
     late: Signal
@@ -50,7 +51,8 @@ class Urgency(wiring.Component):
         m = Module()
         waits = Signal(self.windows)            # late ones whose turn has not been in this round
         passed = Signal(self.windows)
-        turn, stays = Signal(self.windows), Signal(self.windows)
+        turn = Signal(self.windows)
+        stays = Signal(self.windows)
         begun = Signal()                        # a request of this turn has been served
         left, more = (Signal(range(max(2, self.burst)), name=name) for name in ("left", "more"))
         m.d.comb += [

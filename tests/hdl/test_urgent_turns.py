@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from amaranth.sim import Simulator
 
-from hdl.dram.request_pool import RequestPool
+import hdl.dram.request_pool
 from hdl.dram.requester import READS
 from hdl.layouts import request_layout
 from model.spec.geometry import ChannelGeometry
@@ -85,8 +85,31 @@ def serve(pool: Any, reads: list[Read]) -> str:
     return "".join(issued)
 
 
-def show_turns(pool: Any) -> None:
-    """``pool`` makes one, given how many ports."""
+def turns(urgency: Any, late: list[int]) -> list[int]:
+    """Which window goes first in each clock, if none is ever served."""
+    got: list[int] = []
+
+    async def bench(ctx: Any) -> None:
+        for windows in late:
+            ctx.set(urgency.late, windows)
+            got.append(ctx.get(urgency.urgent))
+            await ctx.tick()
+
+    simulator = Simulator(urgency)
+    simulator.add_clock(1e-9)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return got
+
+
+def show_turns(unit: Any) -> None:
+    """``unit`` has the classes."""
+    def pool(ports: int) -> Any:
+        return unit.RequestPool(SPEC, ports=ports)
+
+    # The second window keeps its turn until it cannot be served any more
+    assert turns(unit.Urgency(windows=2, burst=3), [0b10, 0b11, 0b11, 0b01, 0b11, 0]) == [
+        0b10, 0b10, 0b10, 0b01, 0b01, 0]
     # Only A is late: B of another row may not close the row that C hits, nor keep C from it
     assert serve(pool(1), [Read("A", 1, 0), Read("B", 2, 20), Read("C", 1, 21)]) == "AC-B"
     # B follows A, and the turn is over
@@ -100,7 +123,7 @@ def show_turns(pool: Any) -> None:
 
 
 def test_a_turn_lasts_as_long_as_the_oldest_hits_the_open_row() -> None:
-    show_turns(lambda ports: RequestPool(SPEC, ports=ports))
+    show_turns(hdl.dram.request_pool)
 
 
 CHAIN = ["hdl.dram.urgency", "hdl.dram.request_pool"]
@@ -115,6 +138,8 @@ MUTANTS = {
     "nobody is late": (1, "urgency.late.eq(Cat(r.late[side]", "urgency.late.eq(Cat(C(0)"),
     "a turn can be taken before it has begun": (
         0, "turn.eq(self.urgent), begun", "turn.eq(stays), begun"),
+    "a turn is kept by who cannot be served": (
+        0, "Mux(begun, self.following, self.late)", "Mux(begun, self.following, ~0)"),
     "a turn begins before anything is served": (0, "begun.eq(begun & stays.any())", "begun.eq(1)"),
 }
 
@@ -124,4 +149,4 @@ def test_a_mutant_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None
     part, good, bad = MUTANTS[name]
     unit = mutated(Mutant(CHAIN[part], good, bad, ""), CHAIN, monkeypatch)
     with pytest.raises(AssertionError):
-        show_turns(lambda ports: unit.RequestPool(SPEC, ports=ports))
+        show_turns(unit)
