@@ -94,7 +94,8 @@ class UnitScenario:
         """Writes the views beside a waveform; returns the files."""
         waveform = Waveform(dump, list(self.watched), clock=f"{self.top}.clk")
         files = gtkwave.write(dump.with_suffix(".gtkw"), self.view(), waveform, dump.name,
-                              markers=self.markers(waveform), shown=(0, self.screen_clocks))
+                              markers=self.markers(waveform),
+                              shown=(0, min(self.screen_clocks, waveform.clocks)))
         if self.picture is not None:
             self.picture(dump, dump.with_suffix(".png"))
             files.append(dump.with_suffix(".png"))
