@@ -48,7 +48,11 @@ PLANS: dict[str, dict[str, Any]] = {
     "move_4k": {"kib": 4, "moves": 700},
     "gpu50": {"kib": 64, "moves": 24, "gpu": 0.5},
     "gpu50_alone": {"kib": 64, "moves": 0, "gpu": 0.5},
+    "unseen_gpu50": {"kib": 64, "moves": 24, "gpu": 0.5, "after": 200_000},
+    "unseen_gpu50_alone": {"kib": 64, "moves": 0, "gpu": 0.5, "after": 200_000},
 }
+"""``gpu``: share of the bus that the GPU asks for. ``after``: clocks in which nobody asks for
+anything, so that the GPU's reads, which are drawn in every clock, are others."""
 
 
 def move(number: int, kib: int) -> Descriptor:
@@ -136,6 +140,8 @@ async def measure(dut: Any) -> None:
     plan = PLANS[name]
     async with BoundsBench(dut) as tb:
         await tb.setup()
+        if "after" in plan:
+            await ClockCycles(dut.clk, plan["after"])
         kib, count = plan["kib"], plan["moves"]
         descriptors = [move(n, kib) for n in range(min(count, 1 << RING_LOG2) or 1)]
         if count:

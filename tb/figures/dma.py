@@ -42,6 +42,7 @@ def _measure(built: Built, plan: str, progress: Progress) -> dict[str, Any]:
 def figures(progress: Progress) -> Iterator[Figure]:
     """Streams of moves against the bound of the same buffer; shares beside a GPU at 50 %.
 
+    ``dma.unseen_...`` are of other reads of the GPU, on which no limit was chosen.
     ``dma.gpu_p99...`` are clocks from a read of the GPU to its answer.
     """
     progress("building an engine on a memory channel, unless that was done before")
@@ -58,13 +59,17 @@ def figures(progress: Progress) -> Iterator[Figure]:
     whole = seen["move_64k"]
     yield Figure("dma.bus_share_64k", (whole["dma_reads"] + whole["dma_writes"]) / whole["clocks"],
                  "beats/clock", 1.0)
-    both, alone = seen["gpu50"], seen["gpu50_alone"]
+    for draw in ("", "unseen_"):
+        yield from _beside_a_gpu(f"dma.{draw}", seen[f"{draw}gpu50"], seen[f"{draw}gpu50_alone"])
+
+
+def _beside_a_gpu(prefix: str, both: dict[str, Any], alone: dict[str, Any]) -> Iterator[Figure]:
     left = both["clocks"] - both["gpu_beats"]
-    yield Figure("dma.share_of_leftover_gpu50", (both["dma_reads"] + both["dma_writes"]) / left,
-                 "share", 1.0)
-    yield Figure("dma.gpu_load_kept", both["gpu_beats"] / both["clocks"], "beats/clock",
+    yield Figure(f"{prefix}share_of_leftover_gpu50",
+                 (both["dma_reads"] + both["dma_writes"]) / left, "share", 1.0)
+    yield Figure(f"{prefix}gpu_load_kept", both["gpu_beats"] / both["clocks"], "beats/clock",
                  PLANS["gpu50"]["gpu"])
     p99_alone, p99 = (percentile(each["histogram"], 0.99) for each in (alone, both))
-    yield Figure("dma.gpu_p99_alone", p99_alone, "clocks", None)
-    yield Figure("dma.gpu_p99", p99, "clocks", None)
-    yield Figure("dma.gpu_p99_growth", p99 / p99_alone, "times", 1.0, lower_is_better=True)
+    yield Figure(f"{prefix}gpu_p99_alone", p99_alone, "clocks", None)
+    yield Figure(f"{prefix}gpu_p99", p99, "clocks", None)
+    yield Figure(f"{prefix}gpu_p99_growth", p99 / p99_alone, "times", 1.0, lower_is_better=True)
