@@ -43,13 +43,16 @@ POLL_CLOCKS = 100
 WARM_UP_REFRESHES = 9
 """Refreshes may be postponed by eight intervals; then as many come as pass."""
 
+ALONE_REFRESHES = 64
+"""Intervals of tREFI in which the GPU is measured alone."""
+
 PLANS: dict[str, dict[str, Any]] = {
     "move_64k": {"kib": 64, "moves": 36},
     "move_4k": {"kib": 4, "moves": 700},
-    "gpu50": {"kib": 64, "moves": 24, "gpu": 0.5},
+    "gpu50": {"kib": 64, "moves": 60, "gpu": 0.5},
     "gpu50_alone": {"kib": 64, "moves": 0, "gpu": 0.5},
-    "unseen_gpu50": {"kib": 64, "moves": 24, "gpu": 0.5, "after": 200_000},
-    "unseen_gpu50_alone": {"kib": 64, "moves": 0, "gpu": 0.5, "after": 200_000},
+    "unseen_gpu50": {"kib": 64, "moves": 60, "gpu": 0.5, "after": 500_000},
+    "unseen_gpu50_alone": {"kib": 64, "moves": 0, "gpu": 0.5, "after": 500_000},
 }
 """``gpu``: share of the bus that the GPU asks for. ``after``: clocks in which nobody asks for
 anything, so that the GPU's reads, which are drawn in every clock, are others."""
@@ -159,7 +162,7 @@ async def measure(dut: Any) -> None:
         else:
             await ClockCycles(dut.clk, warm_up)
             dut.counting.value = 1
-            await ClockCycles(dut.clk, 16 * interval)
+            await ClockCycles(dut.clk, ALONE_REFRESHES * interval)
             dut.counting.value = 0
         await ClockCycles(dut.clk, 2)
         measures = {key: int(getattr(dut, key).value)

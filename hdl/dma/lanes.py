@@ -34,9 +34,9 @@ class Lanes(wiring.Component):
     """Offers one beat a clock of the segments in its lanes, oldest first, bank groups in turn.
 
     A lane that has asked for nothing yet goes before all others, so that its row is being opened
-    while others are under way. What waits to be written fills the memory channel's window, so the
-    lanes of writes are shared out by bank group, even and odd ones: all of one group would use half
-    of the bus.
+    while others are under way. Lanes of writes, and of reads while ``crowded``, are shared out by
+    bank group, even and odd ones: all of one group would use half of the bus, and beside others
+    they would gather in the group that those use, since there they take longest.
 
     Parameters
     ----------
@@ -64,7 +64,8 @@ class Lanes(wiring.Component):
         Lanes whose job is over: they ask for nothing more.
     crowded : ``In(1)``
         What is asked for stays in the memory channel's window: each lane has its share of it only,
-        or else the oldest fill it and the banks of the others stay closed.
+        or else the oldest fill it and the banks of the others stay closed; and each bank group its
+        share of the lanes.
     valid, lane, beat, current, at : ``Out``
         A beat may be asked for: of which lane, which beat, of which segment and where.
     take : ``In(1)``
@@ -156,11 +157,13 @@ class Lanes(wiring.Component):
         return m
 
     def _for(self, spot: data.View) -> Value:
-        """Lanes that may take a segment: of writes every other one for even and odd groups."""
-        if self.answers or self.lanes == 1:
-            return C((1 << self.lanes) - 1, self.lanes)
+        """Lanes that may take a segment: every other one for even and for odd groups, or all."""
+        every = C((1 << self.lanes) - 1, self.lanes)
+        if self.lanes == 1:
+            return every
         odd = C(sum(1 << i for i in range(1, self.lanes, 2)), self.lanes)
-        return Mux(self._group(spot)[0], odd, ~odd)
+        share = Mux(self._group(spot)[0], odd, ~odd)
+        return Mux(self.crowded, share, every) if self.answers else share
 
     def admits(self, spot: data.View) -> Value:
         """Whether a lane is free that takes segments of that bank's group."""

@@ -68,8 +68,8 @@ class SchedulerSpec:
                             f"at most write_burst = {self.write_burst}")
 
 
-SHARED = SchedulerSpec(read_entries=64, write_entries=64, write_high=32, write_burst=160,
-                       preempt_burst=160, read_burst=480, starvation=4095)
+SHARED = SchedulerSpec(read_entries=64, write_entries=64, write_high=32, write_burst=176,
+                       preempt_burst=176, read_burst=520, starvation=4095)
 """For a channel of which a GPU takes half, and a DMA engine what is left (docs/dma.md).
 
 Long drains, since each costs two turn-arounds, and windows from which the banks can be kept busy

@@ -18,6 +18,7 @@ from model.spec.slice import SliceSpec
 from tests.rtl.mutants import Mutant, mutated
 
 SPEC = SliceSpec(geometry=ChannelGeometry(capacity_banks=16, rows=4))
+PER_GROUP = SPEC.geometry.banks_per_sid // SPEC.geometry.bank_groups
 DMA = DmaSpec(channels=2, slots=4, jobs=2, read_lanes=3, write_lanes=1, lane_requests=20)
 
 
@@ -85,7 +86,8 @@ def show_shares(_: int, lanes_type: Any = Lanes) -> None:
     async def bench(ctx: Any) -> None:
         for n in range(DMA.read_lanes):
             ctx.set(lanes.offer, 1)
-            ctx.set(lanes.segment, {"slot": n, "beats": SEGMENT_BEATS, "spot": {"bank": n}})
+            ctx.set(lanes.segment, {"slot": n, "beats": SEGMENT_BEATS,
+                                    "spot": {"bank": n * PER_GROUP}})
             await ctx.tick()
         ctx.set(lanes.offer, 0)
         ctx.set(lanes.take, 1)
@@ -137,16 +139,24 @@ def show_banks_in_turn(_: int, lanes_type: Any = Lanes, pool_type: Any = SlotPoo
     simulate(m, bench)
 
 
-def show_groups(_: int, lanes_type: Any = Lanes, pool_type: Any = SlotPool) -> None:
-    """Of three segments of even bank groups and one of an odd one, two lanes take one of each."""
-    per_group = SPEC.geometry.banks_per_sid // SPEC.geometry.bank_groups
-    lanes = lanes_type(SPEC, slots=DMA.slots, lanes=2, answers=False, requests=8)
+def show_groups(answers: int, lanes_type: Any = Lanes) -> None:
+    """Of three segments of even bank groups and one of an odd one, two lanes take one of each.
+
+    Reads do so only while they are crowded.
+    """
+    lanes = lanes_type(SPEC, slots=DMA.slots, lanes=2, answers=bool(answers), requests=8)
 
     async def bench(ctx: Any) -> None:
         taken = []
+        ctx.set(lanes.offer, 1)
+        ctx.set(lanes.segment, {"beats": 1, "spot": {"bank": PER_GROUP}})
+        ctx.set(lanes.held, 0b10)                       # of which only the first lane is free
+        assert ctx.get(lanes.accept) == answers
+        ctx.set(lanes.held, 0)
+        ctx.set(lanes.crowded, answers)
         for slot, group in enumerate((0, 2, 0, 1)):
             ctx.set(lanes.offer, 1)
-            ctx.set(lanes.segment, {"slot": slot, "beats": 1, "spot": {"bank": group * per_group}})
+            ctx.set(lanes.segment, {"slot": slot, "beats": 1, "spot": {"bank": group * PER_GROUP}})
             if ctx.get(lanes.accept):
                 taken.append(slot)
             await ctx.tick()
@@ -167,8 +177,9 @@ def test_a_lane_has_its_share_of_the_window_while_it_is_crowded() -> None:
     show_shares(0)
 
 
-def test_lanes_of_writes_are_kept_for_either_kind_of_bank_group() -> None:
-    show_groups(0)
+@pytest.mark.parametrize("answers", [0, 1], ids=["writes", "reads"])
+def test_lanes_are_kept_for_either_kind_of_bank_group(answers: int) -> None:
+    show_groups(answers)
 
 
 def test_banks_take_turns_where_each_has_several_rows() -> None:
