@@ -194,6 +194,10 @@ MUTANTS = {
         LANES, "Mux(self.crowded, self.share, self.requests)", "self.share", "shares"),
     "any lane for any group": Mutant(LANES, "free & self._for(self.segment.spot)", "free",
                                      "groups"),
+    "reads share lanes out, even alone": Mutant(
+        LANES, "Mux(self.crowded, share, every)", "share", "groups of reads"),
+    "reads never share lanes out": Mutant(
+        LANES, "Mux(self.crowded, share, every)", "every", "groups of reads"),
     "oldest first whatever its bank": Mutant(
         POOL, "scarce & soon, scarce, able & soon, able", "scarce, able", "banks"),
     "two beats with the same bits": Mutant(LANES, " & ~twin)", ")", "answers"),
@@ -206,10 +210,9 @@ def test_a_mutant_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None
     mutant = MUTANTS[name]
     unit = mutated(mutant, [mutant.module], monkeypatch)
     show = {"answers": show_lanes, "shares": show_shares, "banks": show_banks_in_turn,
-            "groups": show_groups}[
-        mutant.seen_by]
+            "groups": show_groups, "groups of reads": show_groups}[mutant.seen_by]
     types = {keyword: getattr(unit, name) for keyword, name in (
         ("lanes_type", "Lanes"), ("answers_type", "Answers"), ("pool_type", "SlotPool"))
         if getattr(getattr(unit, name, None), "__module__", None) == mutant.module}
     with pytest.raises(AssertionError):
-        show(0, **types)
+        show(int(mutant.seen_by == "groups of reads"), **types)
