@@ -77,12 +77,12 @@ def check(work: Path, geometry: dict[str, int], timing: str, simulator: str, *,
 
 
 def test_the_channel_with_hbm4_timing(tmp_path: Path) -> None:
-    check(tmp_path, GEOMETRY, "hbm4_8000", "verilator", length=0.35,
+    check(tmp_path, GEOMETRY, "hbm4_8000", "verilator", length=0.25,
           benches={CHANNEL: (), SCHEDULING: ()})
 
 
 def test_the_same_channel_with_hbm3_timing_and_small_windows(tmp_path: Path) -> None:
-    check(tmp_path, {**GEOMETRY, "bank_groups": 4}, "hbm3_5200", "verilator", length=0.3,
+    check(tmp_path, {**GEOMETRY, "bank_groups": 4}, "hbm3_5200", "verilator", length=0.2,
           windows=SMALL_WINDOWS,
           benches={CHANNEL: (*QUICK, "nobody_starves"), SCHEDULING: QUICK_SCHEDULING})
 
