@@ -107,6 +107,8 @@ class UnitScenario:
             os.environ["SIM"] = simulator
         dump = self.record(output, selected_simulator())
         self.write_views(dump)
-        for line in (f"{dump}", f"gtkwave {dump.with_suffix('.gtkw')}",
+        glance = [] if self.picture is None else [
+            f"{dump.with_suffix('.png')}, the run at a glance"]
+        for line in (f"{dump}", *glance, f"gtkwave {dump.with_suffix('.gtkw')}",
                      f"cd {output} && surfer --command-file {self.stem}.sucl {dump.name}"):
             console.print(f"[waves] {line}", markup=False)
