@@ -1,7 +1,7 @@
 """Measures how many beats a clock an AXI4 port carries, with a memory channel behind it.
 
-Parameters: ``geometry``; ``bursts``, of how many bursts of 32 beats a stream is. Leaves ``RESULT``:
-direction -> [beats, clocks from the first to the last].
+Parameters: ``geometry``; ``order`` of the fields of an address; ``bursts``, of how many bursts of 32
+beats a stream is. Leaves ``RESULT``: direction -> [beats, clocks from the first to the last].
 """
 
 import json
@@ -13,7 +13,7 @@ from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiResp
 
 from model.golden.axi_burst import BUS_BYTES, INCR, AxiBurst
-from model.spec.address_map import INTERLEAVED, AddressMap
+from model.spec.address_map import AddressMap
 from model.spec.geometry import ChannelGeometry
 from tb.axi_driver import AxiDriver
 from tb.axi_image import ALL_BYTES
@@ -27,7 +27,8 @@ BEATS = 32
 async def a_stream_is_written_and_read_back(dut: Any) -> None:
     """Bursts follow each other, and answers are taken, in every clock."""
     given = parameters()
-    addresses = AddressMap(geometry=ChannelGeometry(**given["geometry"]), order=INTERLEAVED)
+    addresses = AddressMap(geometry=ChannelGeometry(**given["geometry"]),
+                           order=tuple(given["order"]))
     start = addresses.address(addresses.geometry.capacity_bank_numbers[0], 0, 0)
     bursts = [AxiBurst(start + n * BEATS * BUS_BYTES, BEATS, 5, INCR)
               for n in range(given["bursts"])]

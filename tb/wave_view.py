@@ -142,8 +142,7 @@ def _operation() -> Group:
 
 
 def _host(spec: SliceSpec) -> Group:
-    registers, banks = register_names(), bank_names(spec)
-    request = "slice.host__request__payload"
+    registers = register_names()
     return Group(title="Host and registers", traces=(
         Trace(signal="slice.bus__awvalid", title="register write"),
         Trace(signal="slice.bus__awaddr", title="written register", form="decimal",
@@ -152,11 +151,7 @@ def _host(spec: SliceSpec) -> Group:
         Trace(signal="slice.bus__arvalid", title="register read"),
         Trace(signal="slice.bus__araddr", title="read register", form="decimal", names=registers),
         Trace(signal="slice.bus__rdata", title="read value", form="decimal"),
-        *_stream("slice.host__request", "request"),
-        Trace(signal=f"{request}.write", title="request: write"),
-        *_place(request, "request", banks),
-        Trace(signal=f"{request}.column", title="request: column", form="decimal"),
-        Trace(signal="slice.host__response__valid", title="response: valid")))
+        *port_traces("slice.host", bank_names(spec))))
 
 
 def _sequencer() -> Group:
@@ -273,11 +268,7 @@ def _dma(spec: SliceSpec) -> Group:
         Trace(signal=f"{unit}.mover.reads.held", title="rows being read", form="binary"),
         Trace(signal=f"{unit}.mover.writes.held", title="rows being written", form="binary"),
         Trace(signal=f"{unit}.count", title="segments and writes under way", form="decimal"),
-        *_stream(f"{unit}.port__request", "request"),
-        Trace(signal=f"{unit}.port__request__payload.write", title="request: write"),
-        *_place(f"{unit}.port__request__payload", "request", banks),
-        Trace(signal=f"{unit}.port__request__payload.column", title="request: column",
-              form="decimal")))
+        *port_traces(f"{unit}.port", banks)))
 
 
 def _counters() -> Group:

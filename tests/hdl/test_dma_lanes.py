@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from amaranth import Module
-from amaranth.sim import Simulator
 
 from hdl.dma.answers import Answers
 from hdl.dma.lanes import Lanes
@@ -15,6 +14,7 @@ from hdl.layouts import response_layout
 from model.spec.dma import SEGMENT_BEATS, DmaSpec
 from model.spec.geometry import ChannelGeometry
 from model.spec.slice import SliceSpec
+from tests.hdl.simulation import simulate
 from tests.rtl.mutants import Mutant, mutated
 
 SPEC = SliceSpec(geometry=ChannelGeometry(capacity_banks=16, rows=4))
@@ -163,14 +163,6 @@ def show_groups(answers: int, lanes_type: Any = Lanes) -> None:
         assert taken == [0, 3] and ctx.get(lanes.held) == 0b11
 
     simulate(lanes, bench)
-
-
-def simulate(design: Any, bench: Any) -> None:
-    """Runs a test bench to its end."""
-    simulator = Simulator(design)
-    simulator.add_clock(1e-9)
-    simulator.add_testbench(bench)
-    simulator.run()
 
 
 def test_a_lane_has_its_share_of_the_window_while_it_is_crowded() -> None:

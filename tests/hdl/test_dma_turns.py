@@ -5,24 +5,17 @@ import random
 from typing import Any
 
 import pytest
-from amaranth.sim import Simulator
 
 from hdl.dma.room import Room
 from hdl.dma.turns import PATIENCE, Turns
 from model.spec.dma import DmaSpec
 from model.spec.scheduling import SchedulerSpec
+from tests.hdl.simulation import simulate
 from tests.rtl.mutants import Mutant, mutated
 
 DMA = DmaSpec(slots=4, read_lanes=4)
 LIMITS = SchedulerSpec(read_entries=6, write_entries=4, write_high=4)
 READS = 20
-
-
-def simulate(unit: Any, bench: Any) -> None:
-    simulator = Simulator(unit)
-    simulator.add_clock(1e-9)
-    simulator.add_testbench(bench)
-    simulator.run()
 
 
 def show_turns(turns: Any) -> None:

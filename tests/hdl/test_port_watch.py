@@ -4,9 +4,9 @@
 from typing import Any
 
 import pytest
-from amaranth.sim import Simulator
 
 from hdl.reliability.port_watch import PortWatch
+from tests.hdl.simulation import simulate
 from tests.rtl.mutants import Mutant, mutated
 
 MODULE = "hdl.reliability.port_watch"
@@ -40,10 +40,7 @@ def expired(watch: Any) -> dict[int, int]:
                 seen[tag] = clock
             await ctx.tick()
 
-    simulator = Simulator(watch)
-    simulator.add_clock(1e-9)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(watch, bench)
     return seen
 
 

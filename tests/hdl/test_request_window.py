@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from amaranth.sim import Simulator
 
 from hdl.dram.direction import Direction
 from hdl.dram.request_window import RequestWindow
@@ -15,6 +14,7 @@ from hdl.dram.window_entry import STAMP_WIDTH, arrival_layout, word_layout
 from model.spec.geometry import ChannelGeometry
 from model.spec.scheduling import SchedulerSpec
 from model.spec.slice import SliceSpec
+from tests.hdl.simulation import simulate
 
 SPEC = SliceSpec(geometry=ChannelGeometry(pim_banks=2, capacity_banks=2, rows=4, row_bytes=64),
                  scheduler=SchedulerSpec(starvation=40))
@@ -34,13 +34,6 @@ class Request:
     hit: bool
     opened: bool = False
     reopened: bool = False
-
-
-def simulate(component: Any, bench: Any) -> None:
-    simulator = Simulator(component)
-    simulator.add_clock(1e-9)
-    simulator.add_testbench(bench)
-    simulator.run()
 
 
 @pytest.mark.parametrize("entries", [2, 5])

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from amaranth import Module
-from amaranth.sim import Simulator
 
 from hdl.attention.pass_issuer import PassIssuer
 from hdl.attention.token_writer import TokenWriter, token_layout
@@ -16,6 +15,7 @@ from hdl.layouts import BEAT_WIDTH, AttentionShape, row_pass_layout
 from model.spec.attention import MacMode
 from model.spec.geometry import ChannelGeometry
 from tb.designs import SMALL
+from tests.hdl.simulation import simulate
 
 SPEC = replace(SMALL, geometry=ChannelGeometry(pim_banks=2, capacity_banks=1, rows=32,
                                                row_bytes=256),
@@ -43,14 +43,6 @@ class Faulty(TokenWriter):
         if self.fault:
             m.d.comb += FAULTS[self.fault](self, m)
         return m
-
-
-def simulate(dut: Any, bench: Any) -> None:
-    """Runs a test bench of a clocked component."""
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-9)
-    simulator.add_testbench(bench)
-    simulator.run()
 
 
 def column(n: int, *, value: int, ends: int) -> Any:

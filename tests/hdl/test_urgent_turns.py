@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from amaranth.sim import Simulator
 
 import hdl.dram.request_pool
 from hdl.dram.requester import READS
@@ -12,6 +11,7 @@ from hdl.layouts import request_layout
 from model.spec.geometry import ChannelGeometry
 from model.spec.scheduling import SchedulerSpec
 from model.spec.slice import SliceSpec
+from tests.hdl.simulation import simulate
 from tests.rtl.mutants import Mutant, mutated
 
 SPEC = SliceSpec(geometry=ChannelGeometry(pim_banks=2, capacity_banks=1, rows=4),
@@ -78,10 +78,7 @@ def serve(pool: Any, reads: list[Read]) -> str:
         if kind in ("activate", "precharge"):
             ctx.set(pool.open, (kind == "activate") << SLOT)
 
-    simulator = Simulator(pool)
-    simulator.add_clock(1e-9)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(pool, bench)
     return "".join(issued)
 
 
@@ -95,10 +92,7 @@ def turns(urgency: Any, late: list[int]) -> list[int]:
             got.append(ctx.get(urgency.urgent))
             await ctx.tick()
 
-    simulator = Simulator(urgency)
-    simulator.add_clock(1e-9)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(urgency, bench)
     return got
 
 

@@ -5,10 +5,10 @@ import random
 from typing import Any
 
 import pytest
-from amaranth.sim import Simulator
 
 from hdl.reliability.watchdog import Watchdog
 from model.spec.errors import SpecError
+from tests.hdl.simulation import simulate
 from tests.rtl.mutants import Mutant, mutated
 
 MODULE = "hdl.reliability.watchdog"
@@ -55,10 +55,7 @@ def drive(watchdog: Any, *, clocks: int = 6000, seed: int = 1) -> dict[str, int]
             assert all(clock - since <= LIMIT + TAGS for since in started.values()), clock
             await ctx.tick()
 
-    simulator = Simulator(watchdog)
-    simulator.add_clock(1e-9)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(watchdog, bench)
     return seen
 
 

@@ -19,7 +19,7 @@ def test_the_slice_does_what_its_users_ask(tmp_path: Path) -> None:
 
 def test_another_timing_format_and_size_run_on_the_same_rtl(tmp_path: Path) -> None:
     options: dict[str, Any] = {
-        "preset": "hbm3_5200", "format": "fp16", "pim_banks": 2, "capacity_banks": 2, "lanes": 32,
+        "preset": "hbm3_5200", "format": "fp16", "pim_banks": 3, "capacity_banks": 2, "lanes": 32,
         "rows": 16, "group_max": 2, "head_size_max": 64, "window": 8}
     built = build(Slice(slice_spec(**options)), "slice", simulator="icarus")
     # Icarus simulates some hundred clocks a second: two contexts instead of nine.
