@@ -1,7 +1,7 @@
 """Measures how many beats a clock an AXI4 port carries, with a memory channel behind it.
 
-Parameters: ``geometry``; ``order`` of the fields of an address; ``bursts``, of how many bursts of 32
-beats a stream is. Leaves ``RESULT``: direction -> [beats, clocks from the first to the last].
+Parameters: ``geometry``; ``order`` of the fields of an address; ``bursts``, of how many bursts of
+32 beats a stream is. Leaves ``RESULT``: direction -> [beats, clocks from the first to the last].
 """
 
 import json
